@@ -1,0 +1,1 @@
+"""Configuration files, so that the program finds them wherever it was installed."""

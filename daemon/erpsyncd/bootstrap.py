@@ -1,0 +1,261 @@
+"""The only place that builds: settings become a store, clients and services, and what was opened is closed.
+
+Imports that only some commands need are made where they are needed: `--run-once` loads neither APScheduler nor
+Alembic, and a list neither httpx nor lxml.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from erpsyncd.domain.documents import ImportReport
+from erpsyncd.domain.plan import Limits
+from erpsyncd.domain.results import RunReport
+from erpsyncd.errors import ConfigurationError
+from erpsyncd.logs import configure_logging, set_level
+from erpsyncd.settings import Settings, load_settings
+from erpsyncd.store import SqlStore, open_store, upgrade_store
+from erpsyncd.store.addresses import read_url, sqlite_path
+
+if TYPE_CHECKING:
+    from erpsyncd.service.daemon import Reloaded, Schedule
+    from erpsyncd.service.policy import Policy, RunOptions
+    from erpsyncd.service.reconciler import Reconciler
+    from erpsyncd.service.secrets import SecretResolver
+
+
+def start(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str]) -> Settings:
+    """Read the settings and set up logging.
+
+    Raises:
+        ConfigurationError: with every problem and its place.
+    """
+    settings = load_settings(config, environ, overrides)
+    configure_logging(level=settings.log.level, format=settings.log.format)
+    return settings
+
+
+@contextmanager
+def opened_store(settings: Settings) -> Iterator[SqlStore]:
+    """Open the store, brought up to date where that is allowed, and close it.
+
+    Raises:
+        ConfigurationError: the store or its directory cannot be used as it is.
+    """
+    _prepare(settings.state_directory)
+    # A key in a place of the operator's choice is the operator's to make; the one in the state directory is ours.
+    ours = settings.key_path == settings.state_directory / "erpsyncd.key"
+    with open_store(
+        settings.store_url, key_path=None if ours else settings.key_path, state_directory=settings.state_directory
+    ) as store:
+        yield store
+
+
+def upgrade(settings: Settings) -> bool:
+    """Upgrade the store's schema; say whether there was anything to do."""
+    _prepare(settings.state_directory)
+    return upgrade_store(settings.store_url)
+
+
+def import_documents(
+    settings: Settings,
+    sources: Sequence[tuple[str, bytes]],
+    environ: Mapping[str, str],
+    *,
+    prune: bool,
+    dry_run: bool,
+    resolve: bool,
+) -> tuple[ImportReport, tuple[str, ...]]:
+    """Read documents and put them into the store, all or nothing; return what changed, and warnings.
+
+    Raises:
+        ConfigurationError: with every problem and its place; nothing was written.
+    """
+    from erpsyncd.service.document import (  # noqa: PLC0415 -- see above
+        check_references,
+        document_warnings,
+        read_documents,
+    )
+
+    document = read_documents(sources, stored_tenants=lambda: _stored_tenants(settings))
+    check_references(document, resolver=_resolver(environ), resolve=resolve)
+    with opened_store(settings) as store:
+        return store.apply_document(document, prune=prune, dry_run=dry_run), document_warnings(document)
+
+
+def _stored_tenants(settings: Settings) -> frozenset[str]:
+    """Return the names in the store; a SQLite one is not made for the asking."""
+    path = sqlite_path(read_url(settings.store_url))
+    if path is not None and not path.exists():
+        return frozenset()
+    with opened_store(settings) as store:
+        return frozenset(tenant.name for tenant in store.list_tenants())
+
+
+def run_once(settings: Settings, options: RunOptions, environ: Mapping[str, str]) -> tuple[RunReport, bool]:
+    """Make one pass over every tenant; return the report, and whether a signal ended it early.
+
+    Raises:
+        RunInProgress: another process holds the store.
+        StoreError: the store failed.
+    """
+    with opened_store(settings) as store:
+        if not options.dry_run:
+            store.lock_process()
+        return asyncio.run(_one_run(settings, store, options, environ))
+
+
+def run_daemon(settings: Settings, environ: Mapping[str, str], read_again: Callable[[], Settings]) -> int:
+    """Run the daemon until it is told to stop; return its exit code.
+
+    Raises:
+        RunInProgress: another process holds the store.
+    """
+    from erpsyncd.service.daemon import Daemon  # noqa: PLC0415 -- see the module's docstring
+    from erpsyncd.service.notify import Notifier  # noqa: PLC0415 -- as above
+
+    with opened_store(settings) as store:
+        store.lock_process()
+        store.unlock()
+
+        async def live() -> int:
+            daemon = Daemon(
+                reconciler=_reconciler(settings, store, environ),
+                history=_History(store, timedelta(days=settings.retention.days)),
+                schedule=_schedule(settings),
+                reload=lambda: _reload(settings, read_again()),
+                notifier=Notifier(environ.get("NOTIFY_SOCKET")),
+            )
+            return await daemon.run()
+
+        return asyncio.run(live())
+
+
+class _History:
+    """The prune job's view of the store."""
+
+    def __init__(self, store: SqlStore, keep: timedelta) -> None:
+        self._store = store
+        self._keep = keep
+
+    async def prune(self, *, now: datetime) -> int:
+        """Forget history past its retention; return how many rows went."""
+        pruned = await asyncio.to_thread(self._store.prune_history, now - self._keep)
+        return pruned.total
+
+
+async def _one_run(
+    settings: Settings, store: SqlStore, options: RunOptions, environ: Mapping[str, str]
+) -> tuple[RunReport, bool]:
+    reconciler = _reconciler(settings, store, environ)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, reconciler.stopping.set)
+    report = await reconciler.run(options)
+    return report, reconciler.stopping.is_set()
+
+
+def _reconciler(settings: Settings, store: SqlStore, environ: Mapping[str, str]) -> Reconciler:
+    from erpsyncd.netserver.apis import NetServerApis  # noqa: PLC0415 -- see the module's docstring
+    from erpsyncd.netserver.limits import RemoteLimits  # noqa: PLC0415 -- as above
+    from erpsyncd.netserver.retries import log_retries_quietly  # noqa: PLC0415 -- as above
+    from erpsyncd.service.reconciler import Reconciler  # noqa: PLC0415 -- as above
+
+    log_retries_quietly()
+    apis = NetServerApis(
+        RemoteLimits(
+            deadline_seconds=settings.remote.deadline.total_seconds(),
+            max_body_bytes=settings.remote.max_body_bytes,
+            max_connections=settings.limits.http_connections,
+            attempts=settings.remote.attempts,
+        )
+    )
+    return Reconciler(
+        store=store,
+        apis=apis,
+        resolver=_resolver(environ),
+        policy=_policy(settings),
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def _resolver(environ: Mapping[str, str]) -> SecretResolver:
+    from erpsyncd.service.secrets import SecretResolver  # noqa: PLC0415 -- see the module's docstring
+
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    return SecretResolver(environ=environ, credentials_directory=Path(credentials) if credentials else None)
+
+
+def _policy(settings: Settings) -> Policy:
+    from erpsyncd.service.policy import Policy  # noqa: PLC0415 -- see the module's docstring
+
+    return Policy(
+        settle=settings.remote.settle,
+        # All attempts at their deadline, and the pauses between them.
+        call_budget=settings.remote.attempts * (settings.remote.deadline + timedelta(seconds=30)),
+        tenants_at_once=settings.limits.tenants_at_once,
+        connections_at_once=settings.limits.connections_at_once,
+        limits=Limits(max_deletes=settings.safety.max_deletes),
+        backoff_first=settings.backoff.first,
+        backoff_longest=settings.backoff.longest,
+        breaker_failures=settings.breaker.failures,
+        breaker_park=settings.breaker.park,
+        checks_enabled=settings.checks.enabled,
+        check_interval=settings.schedule.quote_check,
+    )
+
+
+def _schedule(settings: Settings) -> Schedule:
+    from erpsyncd.service.daemon import Schedule  # noqa: PLC0415 -- see the module's docstring
+
+    return Schedule(
+        reconcile=settings.schedule.reconcile,
+        quote_check=settings.schedule.quote_check,
+        prune=settings.schedule.prune,
+        jitter=settings.schedule.jitter,
+        stop_within=settings.schedule.stop_within,
+    )
+
+
+def _reload(at_start: Settings, now: Settings) -> Reloaded:
+    """Apply what can be applied to a running daemon, and name what cannot."""
+    from erpsyncd.service.daemon import Reloaded  # noqa: PLC0415 -- see the module's docstring
+
+    set_level(now.log.level)
+    return Reloaded(schedule=_schedule(now), policy=_policy(now), restart_needed=_restart_needed(at_start, now))
+
+
+def _restart_needed(at_start: Settings, now: Settings) -> tuple[str, ...]:
+    pairs = {
+        "store.url": (at_start.store_url, now.store_url),
+        "state.directory": (at_start.state_directory, now.state_directory),
+        "state.key_file": (at_start.key_path, now.key_path),
+        "remote.deadline": (at_start.remote.deadline, now.remote.deadline),
+        "remote.attempts": (at_start.remote.attempts, now.remote.attempts),
+        "remote.max_body_bytes": (at_start.remote.max_body_bytes, now.remote.max_body_bytes),
+        "limits.http_connections": (at_start.limits.http_connections, now.limits.http_connections),
+        "retention.days": (at_start.retention.days, now.retention.days),
+        "log.format": (at_start.log.format, now.log.format),
+    }
+    return tuple(name for name, (before, after) in pairs.items() if before != after)
+
+
+def _prepare(directory: Path) -> None:
+    """Make the state directory, closed to others, where it is not there yet."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"the state directory {directory} cannot be made: {exc.strerror}; set state.directory or run as the "
+            "service's user"
+        ) from exc

@@ -1,0 +1,157 @@
+"""`erpsyncd runs`, `checks` and `changes`: what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from erpsyncd.cli.opening import store_of
+from erpsyncd.cli.options import Invocation, common_options, pass_invocation
+from erpsyncd.cli.output import as_json, table, write_json, write_text
+from erpsyncd.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def list_options(command: F) -> F:
+    """Give a list command its filters."""
+    command = click.option("--tenant", metavar="TENANT", help="Only this tenant.")(command)
+    return limit_option(command)
+
+
+def limit_option(command: F) -> F:
+    """Give a list command a limit."""
+    return click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many.")(command)
+
+
+def show_items(invocation: Invocation, kind: str, headings: dict[str, str], items: Sequence[Any]) -> None:
+    """Write a list: JSON with every member, or a table with the columns that fit a terminal."""
+    if invocation.as_json:
+        write_json(kind, {"items": [as_json(item) for item in items]})
+    elif items:
+        rows = (tuple(getattr(item, name) for name in headings) for item in items)
+        write_text(table(tuple(headings.values()), rows))
+    else:
+        write_text(f"There are no {kind}.")
+
+
+@click.group()
+def runs() -> None:
+    """List the passes that were made."""
+
+
+@runs.command(name="list")
+@limit_option
+@common_options
+@pass_invocation
+def list_runs(invocation: Invocation, *, limit: int | None) -> None:
+    """List runs, newest first; `interrupted` ones died before their end.
+
+    \b
+    Example:
+      erpsyncd runs list --limit 10
+    """
+    with store_of(invocation) as store:
+        items = store.list_runs(limit=limit)
+    headings = {
+        "run_id": "RUN",
+        "trigger": "BY",
+        "started_at": "STARTED",
+        "finished_at": "FINISHED",
+        "status": "STATUS",
+        "exit_code": "CODE",
+    }
+    show_items(invocation, "runs", headings, items)
+
+
+@runs.command(name="show")
+@click.argument("run_id", type=int, metavar="RUN")
+@common_options
+@pass_invocation
+def show_run(invocation: Invocation, run_id: int) -> None:
+    """Show what one run did to each connection.
+
+    \b
+    Example:
+      erpsyncd runs show 17
+    """
+    with store_of(invocation) as store:
+        found = store.get_run(run_id)
+    if found is None:
+        raise UsageError(f"there is no run {run_id}; see: erpsyncd runs list")
+    run, outcomes = found
+    if invocation.as_json:
+        write_json("runs", {"items": [as_json(run) | {"outcomes": outcomes}]})
+        return
+    write_text(f"Run {run.run_id}, {run.trigger}: {run.status}")
+    headings = {
+        "status": "OUTCOME",
+        "change": "CHANGE",
+        "tenant": "TENANT",
+        "key": "KEY",
+        "error_class": "CLASS",
+        "error": "WHY",
+    }
+    show_items(invocation, "outcomes", headings, outcomes)
+
+
+@click.group()
+def checks() -> None:
+    """List the answers to HasConnections."""
+
+
+@checks.command(name="list")
+@list_options
+@common_options
+@pass_invocation
+def list_checks(invocation: Invocation, *, tenant: str | None, limit: int | None) -> None:
+    """List HasConnections answers, newest first; equal ones in a row are one line.
+
+    \b
+    Example:
+      erpsyncd checks list --tenant acme
+    """
+    with store_of(invocation) as store:
+        items = store.list_checks(tenant=tenant, limit=limit)
+    headings = {
+        "tenant": "TENANT",
+        "is_ok": "CONNECTIONS",
+        "user_explanation": "EXPLANATION",
+        "error_code": "CODE",
+        "first_at": "FIRST",
+        "last_at": "LAST",
+        "times": "TIMES",
+    }
+    show_items(invocation, "checks", headings, items)
+
+
+@click.group()
+def changes() -> None:
+    """List the records that tenants said were changed (ChangedData)."""
+
+
+@changes.command(name="list")
+@list_options
+@common_options
+@pass_invocation
+def list_changes(invocation: Invocation, *, tenant: str | None, limit: int | None) -> None:
+    """List changed records, newest first.
+
+    \b
+    Example:
+      erpsyncd changes list --output json
+    """
+    with store_of(invocation) as store:
+        items = store.list_changes(tenant=tenant, limit=limit)
+    headings = {
+        "recorded_at": "RECORDED",
+        "tenant": "TENANT",
+        "run_id": "RUN",
+        "operation": "OPERATION",
+        "change": "CHANGE",
+        "table_name": "TABLE",
+        "record_id": "RECORD",
+    }
+    show_items(invocation, "changes", headings, items)

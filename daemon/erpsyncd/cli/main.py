@@ -1,0 +1,132 @@
+"""The command `erpsyncd` itself: the daemon, one pass, and the way to every other command."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from difflib import get_close_matches
+
+import click
+
+from erpsyncd import __version__
+from erpsyncd.cli.options import Invocation, common_options, environment, output_named_in, pass_invocation
+from erpsyncd.cli.output import OutputFormat, write_error, write_json, write_text
+from erpsyncd.errors import DaemonError, UsageError
+
+#: Command → where it stands. Each module is imported when its command is used.
+_COMMANDS = {
+    "changes": "erpsyncd.cli.history:changes",
+    "checks": "erpsyncd.cli.history:checks",
+    "connections": "erpsyncd.cli.connections:connections",
+    "db": "erpsyncd.cli.db:db",
+    "demo": "erpsyncd.cli.demo:demo",
+    "import": "erpsyncd.cli.imports:import_",
+    "runs": "erpsyncd.cli.history:runs",
+    "sandbox": "erpsyncd.cli.sandbox:sandbox",
+    "tenants": "erpsyncd.cli.tenants:tenants",
+    "version": "erpsyncd.cli.main:version",
+}
+
+
+class _Commands(click.Group):
+    """A group that imports a command when it is asked for, and suggests the one that was meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], _COMMANDS, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else "; see erpsyncd --help"
+            raise click.UsageError(f"there is no command {args[0]!r}{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="erpsyncd", message="%(prog)s %(version)s")
+@click.option("--run-once", is_flag=True, help="Make one pass over every tenant, then exit.")
+@click.option("--scheduled", is_flag=True, help="With --run-once: leave alone what waits in backoff or is parked.")
+@click.option("--dry-run", is_flag=True, help="With --run-once: say what would be done; change nothing.")
+@click.option("--force", metavar="TENANT", multiple=True, help="With --run-once: lift this tenant's safety limits.")
+@common_options
+@click.pass_context
+def cli(ctx: click.Context, *, run_once: bool, scheduled: bool, dry_run: bool, force: tuple[str, ...]) -> int:
+    """Keep the ERP connections of SuperOffice CRM as described.
+
+    Without a command, runs the daemon in the foreground.
+
+    \b
+    Examples:
+      erpsyncd import acme.toml
+      erpsyncd --run-once
+      erpsyncd connections list
+    """
+    given = {"--run-once": run_once, "--scheduled": scheduled, "--dry-run": dry_run, "--force": bool(force)}
+    if ctx.invoked_subcommand is not None:
+        for name, is_given in given.items():
+            if is_given:
+                raise click.UsageError(f"{name} goes without a command", ctx)
+        return 0
+    if not run_once and any(given.values()):
+        name = next(name for name, is_given in given.items() if is_given)
+        raise click.UsageError(f"{name} goes with --run-once", ctx)
+    from erpsyncd.cli import service  # noqa: PLC0415 -- only these two need what it imports
+
+    invocation = ctx.ensure_object(Invocation)
+    if run_once:
+        return service.run_once(invocation, scheduled=scheduled, dry_run=dry_run, force=frozenset(force))
+    return service.run_daemon(invocation)
+
+
+@click.command()
+@common_options
+@pass_invocation
+def version(invocation: Invocation) -> None:
+    """Say which version this is."""
+    if invocation.as_json:
+        write_json("version", {"erpsyncd": __version__})
+    else:
+        write_text(f"erpsyncd {__version__}")
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code (design.md §7)."""
+    invocation = Invocation(environ=environment())
+    try:
+        result = cli.main(args=arguments, prog_name="erpsyncd", standalone_mode=False, obj=invocation)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.ClickException as exc:
+        return _fail(_usage_error(exc), output_named_in(arguments))
+    except DaemonError as exc:
+        return _fail(exc, invocation.output)
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("erpsyncd: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough; say nothing more, also not at exit.
+        sys.stdout = None  # Python checks for this when it flushes at exit
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _fail(error: DaemonError, output: OutputFormat) -> int:
+    write_error(error, output)
+    return error.exit_code
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = f" (see: {context.command_path} --help)" if context else ""
+    return UsageError(f"{error.format_message().rstrip('.')}{where}")

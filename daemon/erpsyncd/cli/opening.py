@@ -1,0 +1,30 @@
+"""How a command gets its settings and its store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from erpsyncd import bootstrap
+from erpsyncd.cli.options import Invocation
+from erpsyncd.settings import Settings
+from erpsyncd.store import SqlStore
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def settings_of(invocation: Invocation) -> Settings:
+    """Read the settings that this command line asks for, set up logging, and log what is doubtful about them."""
+    settings = bootstrap.start(invocation.config, invocation.environ, invocation.overrides())
+    for warning in settings.warnings:
+        log.warning("setting.doubted", warning=warning)
+    return settings
+
+
+@contextmanager
+def store_of(invocation: Invocation) -> Iterator[SqlStore]:
+    """Open the store that this command line asks for."""
+    with bootstrap.opened_store(settings_of(invocation)) as store:
+        yield store

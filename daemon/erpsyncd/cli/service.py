@@ -1,0 +1,45 @@
+"""The two things that erpsyncd does without a command: one pass, or the daemon."""
+
+from __future__ import annotations
+
+from erpsyncd import bootstrap
+from erpsyncd.cli.opening import settings_of
+from erpsyncd.cli.options import Invocation
+from erpsyncd.cli.output import write_json, write_text
+from erpsyncd.cli.reports import report_as_json, report_as_text
+from erpsyncd.domain.results import RunReport
+from erpsyncd.errors import RunInProgress, UsageError
+from erpsyncd.service.policy import RunOptions
+from erpsyncd.settings import Settings, load_settings
+
+
+def run_once(invocation: Invocation, *, scheduled: bool, dry_run: bool, force: frozenset[str]) -> int:
+    """Make one pass, show its report, and return its exit code."""
+    settings = settings_of(invocation)
+    options = RunOptions(
+        trigger="run-once", dry_run=dry_run, scheduled=scheduled, check_always=not scheduled, force=force
+    )
+    report, interrupted = bootstrap.run_once(settings, options, invocation.environ)
+    unknown = force - {tenant.tenant for tenant in report.tenants}
+    show(invocation, report)
+    if unknown and not interrupted:
+        raise UsageError(f"--force names no tenant of the store: {', '.join(sorted(unknown))}; the run was made")
+    # What was not visited is not done: somebody has to run it again.
+    return report.exit_code or (RunInProgress.exit_code if interrupted else 0)
+
+
+def run_daemon(invocation: Invocation) -> int:
+    """Run the daemon in the foreground until it is told to stop."""
+
+    def read_again() -> Settings:
+        return load_settings(invocation.config, invocation.environ, invocation.overrides())
+
+    return bootstrap.run_daemon(settings_of(invocation), invocation.environ, read_again)
+
+
+def show(invocation: Invocation, report: RunReport) -> None:
+    """Write a run report to stdout."""
+    if invocation.as_json:
+        write_json("run_report", report_as_json(report))
+    else:
+        write_text(report_as_text(report))

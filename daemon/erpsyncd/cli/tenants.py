@@ -1,0 +1,93 @@
+"""`erpsyncd tenants`."""
+
+from __future__ import annotations
+
+import click
+
+from erpsyncd.cli.history import limit_option, show_items
+from erpsyncd.cli.opening import store_of
+from erpsyncd.cli.options import Invocation, common_options, pass_invocation
+from erpsyncd.cli.output import write_json, write_text
+
+
+@click.group()
+def tenants() -> None:
+    """List tenants, leave them alone for a while, or forget them."""
+
+
+@tenants.command(name="list")
+@limit_option
+@common_options
+@pass_invocation
+def list_tenants(invocation: Invocation, *, limit: int | None) -> None:
+    """List tenants by name.
+
+    \b
+    Example:
+      erpsyncd tenants list
+    """
+    with store_of(invocation) as store:
+        items = store.list_tenants(limit=limit)
+    headings = {
+        "name": "TENANT",
+        "protocol": "PROTOCOL",
+        "state": "STATE",
+        "connections": "CONNECTIONS",
+        "url": "URL",
+    }
+    show_items(invocation, "tenants", headings, items)
+
+
+@tenants.command()
+@click.argument("tenant")
+@common_options
+@pass_invocation
+def pause(invocation: Invocation, tenant: str) -> None:
+    """Leave a tenant alone until it is resumed.
+
+    \b
+    Example:
+      erpsyncd tenants pause acme
+    """
+    with store_of(invocation) as store:
+        store.pause_tenant(tenant)
+    _confirm(invocation, tenant, f"{tenant} is paused; go on with: erpsyncd tenants resume {tenant}")
+
+
+@tenants.command()
+@click.argument("tenant")
+@common_options
+@pass_invocation
+def resume(invocation: Invocation, tenant: str) -> None:
+    """Work on a tenant again, also after refused credentials or many failures.
+
+    \b
+    Example:
+      erpsyncd tenants resume acme
+    """
+    with store_of(invocation) as store:
+        store.resume_tenant(tenant)
+    _confirm(invocation, tenant, f"{tenant} will be worked on in the next pass.")
+
+
+@tenants.command()
+@click.argument("tenant")
+@common_options
+@pass_invocation
+def remove(invocation: Invocation, tenant: str) -> None:
+    """Forget a tenant and its connections here; nothing is changed in the tenant.
+
+    \b
+    Example:
+      erpsyncd tenants remove acme
+    """
+    with store_of(invocation) as store:
+        store.remove_tenant(tenant)
+    _confirm(invocation, tenant, f"{tenant} is forgotten here; nothing was changed in the tenant.")
+
+
+def _confirm(invocation: Invocation, tenant: str, sentence: str) -> None:
+    if invocation.as_json:
+        write_json("tenants", {"items": [{"name": tenant}]})
+    else:
+        write_text(sentence)

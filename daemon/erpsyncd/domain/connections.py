@@ -1,0 +1,165 @@
+"""The two sides of every comparison: a connection as we want it and as the tenant has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+from erpsyncd.domain.secrets import Reference, Secret, Template
+from erpsyncd.domain.tenants import TenantId
+
+ConnectionRowId: TypeAlias = int
+Fingerprints: TypeAlias = Mapping[str, str]
+"""Field name → HMAC of the field's value; config fields are named `config_fields.KEY`."""
+
+#: Column widths of the tenant's database (domain.md §4.2).
+MAX_DISPLAY_TEXT = 254
+MAX_CONFIG_KEY = 254
+MAX_CONFIG_VALUE = 1023
+
+
+class State(StrEnum):
+    """What is known about a connection (design.md §4)."""
+
+    PENDING = "pending"
+    IN_FLIGHT = "in_flight"
+    IN_SYNC = "in_sync"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    DRIFTED = "drifted"
+    REPLACED = "replaced"
+    MISSING = "missing"
+    PARKED = "parked"
+    INCOMPLETE = "incomplete"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSpec:
+    """What we own of a connection. All of it is sent with every save, because a save replaces all of it."""
+
+    erp_connector_id: int
+    display_name: str
+    display_description: str = ""
+    active: bool = True
+    all_access: bool = False
+    user_group_access_ids: tuple[int, ...] = ()
+    associate_access_ids: tuple[int, ...] = ()
+    config_fields: Mapping[str, Secret] = field(default_factory=dict)
+    """Every value counts as a secret: they hold ERP passwords."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionTemplate:
+    """A `[[connections]]` entry: a spec whose config field values may still be references."""
+
+    erp_connector_id: int
+    display_name: str
+    display_description: str = ""
+    active: bool = True
+    all_access: bool = False
+    user_group_access_ids: tuple[int, ...] = ()
+    associate_access_ids: tuple[int, ...] = ()
+    config_fields: Mapping[str, Template] = field(default_factory=dict)
+
+    def resolve(self, values: Mapping[Reference, Secret]) -> ConnectionSpec:
+        """Return the spec with every reference resolved.
+
+        Raises:
+            KeyError: a reference is not in `values`; the key is the reference.
+        """
+        return ConnectionSpec(
+            erp_connector_id=self.erp_connector_id,
+            display_name=self.display_name,
+            display_description=self.display_description,
+            active=self.active,
+            all_access=self.all_access,
+            user_group_access_ids=self.user_group_access_ids,
+            associate_access_ids=self.associate_access_ids,
+            config_fields={name: value.resolve(values) for name, value in self.config_fields.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErpConnection:
+    """A connection as the tenant describes it; the tenant's own fields stand beside the spec."""
+
+    erp_connection_id: int
+    connection_id: str
+    """The GUID that NetServer made; compare it with `same_guid`."""
+
+    most_recent_timestamp: str
+    """The sync engine's cursor: opaque, moves by itself, is sent back exactly as it was just read."""
+
+    deleted: bool
+    spec: ConnectionSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedConnection:
+    """One line of a tenant's list. The SOAP list has no connector id, and names may be translated."""
+
+    erp_connection_id: int
+    display_name: str
+    connection_id: str = ""
+    erp_connector_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredConnection:
+    """A connection as the store holds it, ready to be worked on in a pass."""
+
+    id: ConnectionRowId
+    tenant_id: TenantId
+    key: str
+    present: bool
+    """False for `state = "absent"`: it is to be deleted in the tenant."""
+
+    template: ConnectionTemplate
+    erp_connection_id: int | None = None
+    connection_id: str | None = None
+    applied: Fingerprints = field(default_factory=dict)
+    """What we last pushed successfully; empty when that is unknown."""
+
+    state: State = State.PENDING
+    revision: int = 0
+    """Grows with every change of the desired side, so that a pass does not settle what it has not seen."""
+
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredConnection:
+    """A connection as it should be, with its secrets resolved and its fingerprints taken."""
+
+    stored: StoredConnection
+    spec: ConnectionSpec | None
+    """None when it should not exist."""
+
+    fingerprints: Fingerprints = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Our stable name for it inside its tenant."""
+        return self.stored.key
+
+
+def same_guid(ours: str, theirs: str) -> bool:
+    """Compare two GUIDs as NetServer writes them: in either case, with or without braces."""
+    return ours.strip("{} ").lower() == theirs.strip("{} ").lower()
+
+
+_TRANSLATION = re.compile(r'[A-Za-z]{2}(?:-[A-Za-z]{2})?:"([^"]*)"')
+
+
+def name_variants(display_name: str) -> frozenset[str]:
+    """Return every way a tenant may list this name: as it is, and each of its translations.
+
+    A multi-language name is written `US:"Norway";NO:"Norge"`; lists may show just one language of it.
+    """
+    return frozenset({display_name, *_TRANSLATION.findall(display_name)})

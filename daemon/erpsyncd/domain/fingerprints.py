@@ -1,0 +1,63 @@
+"""Fingerprints: what was pushed, remembered without its secrets.
+
+HMAC-SHA256 under a key of the store's own, cut to 128 bits. The key never changes, so that rotating the
+encryption key does not make every connection look changed (design.md §6).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+
+from erpsyncd.domain.connections import ConnectionSpec, Fingerprints
+from erpsyncd.domain.tenants import Credentials
+
+_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprinter:
+    """Takes fingerprints under one key."""
+
+    _key: bytes = field(repr=False)
+
+    def of_text(self, purpose: str, text: str) -> str:
+        """Return the fingerprint of one text; equal texts of different purpose do not look alike."""
+        message = f"{len(purpose)}:{purpose}{text}".encode("utf-8", "surrogatepass")
+        digest = hmac.digest(self._key, message, hashlib.sha256)
+        return base64.urlsafe_b64encode(digest[:_BYTES]).rstrip(b"=").decode()
+
+    def of_spec(self, spec: ConnectionSpec) -> Fingerprints:
+        """Return one fingerprint for each field that we own. Access ids count as sets."""
+        plain = {
+            "erp_connector_id": spec.erp_connector_id,
+            "display_name": spec.display_name,
+            "display_description": spec.display_description,
+            "active": spec.active,
+            "all_access": spec.all_access,
+            "user_group_access_ids": sorted(set(spec.user_group_access_ids)),
+            "associate_access_ids": sorted(set(spec.associate_access_ids)),
+        }
+        texts = {name: json.dumps(value) for name, value in plain.items()}
+        texts |= {f"config_fields.{name}": value.reveal() for name, value in spec.config_fields.items()}
+        return {name: self.of_text(name, text) for name, text in texts.items()}
+
+    def of_credentials(self, credentials: Credentials) -> str:
+        """Return one fingerprint for all of the credentials, to know refused ones again."""
+        fields = (
+            credentials.kind,
+            credentials.username.reveal(),
+            credentials.password.reveal(),
+            credentials.ticket.reveal(),
+            credentials.token.reveal(),
+            credentials.application_token.reveal(),
+        )
+        return self.of_text("credentials", json.dumps(fields))
+
+
+def changed_fields(desired: Fingerprints, applied: Fingerprints) -> tuple[str, ...]:
+    """Return the names of the fields whose desired value is not the one last pushed, sorted."""
+    return tuple(sorted(name for name in {*desired, *applied} if desired.get(name) != applied.get(name)))

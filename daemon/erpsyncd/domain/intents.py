@@ -1,0 +1,36 @@
+"""What is on disk before a call is made, so that a process that dies leaves no doubt it cannot settle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from erpsyncd.domain.connections import ConnectionRowId
+from erpsyncd.domain.results import ChangeKind
+from erpsyncd.domain.tenants import TenantId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to work on one tenant. Every write of the pass carries its fence."""
+
+    tenant_id: TenantId
+    owner: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """One write call that may or may not have reached the tenant."""
+
+    id: int
+    connection_row_id: ConnectionRowId
+    kind: ChangeKind
+    erp_connector_id: int
+    display_name: str
+    """The connector and name that were sent, which is what a look-up has to search for."""
+
+    seen: frozenset[int]
+    """The ids that the tenant listed before a create was sent."""
+
+    sent_at: datetime

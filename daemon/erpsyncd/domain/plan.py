@@ -1,0 +1,153 @@
+"""The decision: what has to be done to a connection, and whether so much may be done at once."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from erpsyncd.domain.connections import (
+    DesiredConnection,
+    ErpConnection,
+    ListedConnection,
+    State,
+    name_variants,
+    same_guid,
+)
+from erpsyncd.domain.fingerprints import changed_fields
+from erpsyncd.errors import Undecided, UnsafePlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """The tenant does not have it."""
+
+    desired: DesiredConnection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """The tenant has it, and what we last pushed is not what is desired now."""
+
+    desired: DesiredConnection
+    observed: ErpConnection
+    fields: tuple[str, ...]
+    """The names of the fields that changed since the last push; never their values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """The tenant has it and should not."""
+
+    desired: DesiredConnection
+    observed: ErpConnection
+
+
+Change: TypeAlias = Create | Update | Delete
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one pass may do to one tenant without being told so."""
+
+    max_deletes: int = 3
+
+
+def needs_observation(desired: DesiredConnection) -> bool:
+    """Say whether the tenant has to be asked before `plan_connection` can decide.
+
+    A connection that was never created there cannot be read, and one that stands as we last pushed it needs
+    no save, whatever the tenant answers: drift is looked for elsewhere. One that was found missing or
+    replaced is looked at again, in case it came back.
+    """
+    if desired.stored.erp_connection_id is None:
+        return False
+    undecided = desired.stored.state in (State.MISSING, State.REPLACED)
+    return undecided or desired.spec is None or desired.fingerprints != desired.stored.applied
+
+
+def plan_connection(desired: DesiredConnection, observed: ErpConnection | None) -> Change | None:
+    """Return the one change that brings the tenant to `desired`, or None when nothing has to be done.
+
+    Saving is decided by what we last pushed, never by comparing with what the tenant gives back: it may mask
+    secrets, and its cursor moves by itself. `observed` is None when the tenant does not have the connection
+    or when `needs_observation` said that it need not be asked.
+
+    Raises:
+        Undecided: what stands there is not ours any more (`replaced`), or is gone (`missing`).
+    """
+    stored = desired.stored
+    if stored.erp_connection_id is None:
+        return None if desired.spec is None else Create(desired=desired)
+    if not needs_observation(desired):
+        return None
+    gone = observed is None or observed.deleted
+    if desired.spec is None and gone:
+        return None
+    if observed is None or gone:
+        raise Undecided(
+            "missing",
+            f"the tenant no longer has connection {stored.erp_connection_id}; somebody deleted it there. "
+            "Remove it here and import it again to create a new one, or mark it absent",
+        )
+    if stored.connection_id and not same_guid(stored.connection_id, observed.connection_id):
+        raise Undecided(
+            "replaced",
+            f"connection {stored.erp_connection_id} is another one now: its ConnectionId is "
+            f"{observed.connection_id}, ours was {stored.connection_id}. A restored backup does this; "
+            "it is not written to until an operator decides",
+        )
+    if desired.spec is None:
+        return Delete(desired=desired, observed=observed)
+    if desired.fingerprints == stored.applied:
+        return None
+    fields = changed_fields(desired.fingerprints, stored.applied) if stored.applied else ()
+    return Update(desired=desired, observed=observed, fields=fields)
+
+
+def raise_if_unsafe(changes: Iterable[Change], *, tenant: str, connections: int, limits: Limits) -> None:
+    """Stop a pass that would delete more than an operator can have meant.
+
+    `connections` is how many connections the store has for the tenant and that exist there. "All of them"
+    counts from two: a single one that was marked absent by name is what somebody asked for.
+
+    Raises:
+        UnsafePlan: with the numbers and the way out.
+    """
+    deletes = sum(isinstance(change, Delete) for change in changes)
+    way_out = f"If that is meant, run: erpsyncd --run-once --force {tenant}"
+    if deletes > limits.max_deletes:
+        raise UnsafePlan(
+            f"{deletes} connections would be deleted, more than {limits.max_deletes} (safety.max_deletes). {way_out}"
+        )
+    if deletes > 1 and deletes >= connections:
+        raise UnsafePlan(f"all {deletes} connections would be deleted. {way_out}")
+
+
+def candidates(
+    same_name: Iterable[ListedConnection], *, erp_connector_id: int, owned: Container[int]
+) -> tuple[ListedConnection, ...]:
+    """Return those of the listed connections that nobody owns and that may have this connector.
+
+    A list may lack the connector id and may show one translation of a multi-language name, so each candidate
+    is confirmed by reading it (`is_twin`).
+    """
+    return tuple(
+        item
+        for item in same_name
+        if item.erp_connection_id not in owned and item.erp_connector_id in (None, erp_connector_id)
+    )
+
+
+def is_twin(observed: ErpConnection | None, *, erp_connector_id: int, display_name: str) -> bool:
+    """Say whether a connection just read has this connector and display name.
+
+    One translation of a multi-language name counts as the name: a tenant may give back no more than that, and
+    a twin overlooked is a connection made twice.
+    """
+    return (
+        observed is not None
+        and not observed.deleted
+        and observed.spec.erp_connector_id == erp_connector_id
+        and not name_variants(observed.spec.display_name).isdisjoint(name_variants(display_name))
+    )

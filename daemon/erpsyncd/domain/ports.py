@@ -1,0 +1,183 @@
+"""What the service needs from the outside: a tenant's API and the store.
+
+Their adapters stand in `netserver/` and `store/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from erpsyncd.domain.connections import ErpConnection, ListedConnection, StoredConnection
+from erpsyncd.domain.fingerprints import Fingerprinter
+from erpsyncd.domain.intents import Intent, Lease
+from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
+from erpsyncd.domain.secrets import Reference
+from erpsyncd.domain.tenants import Credentials, Tenant, TenantId, TenantSpec
+
+
+class TenantApi(Protocol):
+    """One tenant, spoken to over its protocol.
+
+    Every method raises `RemoteError` for a failed call and `Unauthorized` when the credentials are refused.
+    Logging in, renewing a lost session once, the rate limit, deadlines and retries are the adapter's.
+    """
+
+    async def list_connections(self) -> tuple[ListedConnection, ...]:
+        """Return every connection that is not deleted, without config fields."""
+        ...
+
+    async def get_connection(self, erp_connection_id: int) -> ErpConnection | None:
+        """Return one connection with its config fields; None when the tenant says it has none, or says nothing."""
+        ...
+
+    async def save_connection(self, connection: ErpConnection) -> ErpConnection:
+        """Create (`erp_connection_id` 0, `connection_id` empty) or replace a connection; return it as saved.
+
+        Never repeated after an uncertain attempt.
+        """
+        ...
+
+    async def delete_connection(self, erp_connection_id: int) -> None:
+        """Delete a connection."""
+        ...
+
+    async def has_connections(self) -> PluginResponse:
+        """Ask whether this user has Quote connections; `is_ok` false is a "no", not an error."""
+        ...
+
+
+class TenantApis(Protocol):
+    """Opens tenants."""
+
+    def open(
+        self, tenant: TenantSpec, credentials: Credentials, *, read_only: bool = False
+    ) -> AbstractAsyncContextManager[TenantApi]:
+        """Return a client for one pass. Nothing is sent before its first call; read-only ones cannot write."""
+        ...
+
+
+class PassStore(Protocol):
+    """The store as a pass sees it. Methods that take a lease raise `LeaseLost` when its fence is not current.
+
+    Each method is one short transaction off the event loop; it returns after its commit. All of them may
+    raise `StoreError`.
+    """
+
+    @property
+    def fingerprinter(self) -> Fingerprinter:
+        """The store's own fingerprint key, at work."""
+        ...
+
+    async def start_run(self, *, trigger: str, dry_run: bool, started_at: datetime) -> int:
+        """Record that a run began; one that never ends is visible as such."""
+        ...
+
+    async def finish_run(self, report: RunReport, *, finished_at: datetime) -> None:
+        """Record how a run ended."""
+        ...
+
+    async def tenants(self) -> tuple[Tenant, ...]:
+        """Return all tenants by name."""
+        ...
+
+    async def claim(self, tenant_id: TenantId, *, owner: str, now: datetime, seconds: float) -> Lease | None:
+        """Lease a tenant, or None when another owner's lease on it has not run out."""
+        ...
+
+    async def renew(self, lease: Lease, *, now: datetime, seconds: float) -> None:
+        """Extend a lease."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back; a lost one is no error here."""
+        ...
+
+    async def remember_tenant(
+        self,
+        lease: Lease,
+        *,
+        refused_auth: str | None,
+        parked_until: datetime | None,
+        transient_failures: int,
+    ) -> None:
+        """Record what the pass learned about the tenant as a whole."""
+        ...
+
+    async def references(self, tenant_id: TenantId) -> Mapping[Reference, str | None]:
+        """Return each distinct reference of the tenant's connections with its last known fingerprint."""
+        ...
+
+    async def record_references(
+        self, lease: Lease, *, resolved: Mapping[Reference, str], missing: frozenset[Reference]
+    ) -> int:
+        """Record fingerprints; make due what uses a changed or missing reference. Return how many became due."""
+        ...
+
+    async def due_connections(
+        self,
+        tenant_id: TenantId,
+        *,
+        now: datetime,
+        honour_backoff: bool,
+        using: frozenset[Reference] = frozenset(),
+    ) -> tuple[StoredConnection, ...]:
+        """Return the connections that a pass has to work on, by key.
+
+        Those are `pending`, `in_flight`, `failed` (and, with `honour_backoff`, past `next_attempt_at`) and
+        `parked`; plus, for a dry run that may not write, all that use one of the `using` references.
+        """
+        ...
+
+    async def connections_by_row_id(self, tenant_id: TenantId, ids: frozenset[int]) -> tuple[StoredConnection, ...]:
+        """Return these connections whatever their state; unknown ids are left out."""
+        ...
+
+    async def owned_ids(self, tenant_id: TenantId) -> frozenset[int]:
+        """Return the `erp_connection_id` of everything in the store that is not `deleted`."""
+        ...
+
+    async def in_sync_count(self, tenant_id: TenantId) -> int:
+        """Return how many of the tenant's connections are in sync."""
+        ...
+
+    async def open_intents(self, tenant_id: TenantId) -> tuple[Intent, ...]:
+        """Return the intents that nobody settled, oldest first."""
+        ...
+
+    async def open_intent(
+        self,
+        lease: Lease,
+        *,
+        run_id: int,
+        connection: StoredConnection,
+        kind: ChangeKind,
+        seen: frozenset[int],
+        sent_at: datetime,
+    ) -> int:
+        """Record that a write call is about to be made; the connection becomes `in_flight`. Return the intent's id."""
+        ...
+
+    async def settle(
+        self,
+        lease: Lease,
+        *,
+        run_id: int,
+        connection: StoredConnection,
+        verdict: Verdict,
+        outcome: Outcome | None,
+        intent_id: int | None = None,
+        at: datetime,
+    ) -> None:
+        """Record what became of a connection: its row, the outcome (if any), and the end of an intent.
+
+        Where the desired side was changed since `connection` was read, the row becomes `pending` instead of
+        the verdict's state; the rest is recorded as it is.
+        """
+        ...
+
+    async def record_check(self, lease: Lease, *, run_id: int, check: Check) -> None:
+        """Record a HasConnections answer and its changed records. Equal ones in a row are one row."""
+        ...

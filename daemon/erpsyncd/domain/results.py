@@ -1,0 +1,189 @@
+"""What came of it: the tenant's answers, and our own record of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from erpsyncd.domain.connections import Fingerprints, State
+
+
+class ChangeKind(StrEnum):
+    """What a pass does to a connection in the tenant."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class Status(StrEnum):
+    """What became of one connection in one run; these are the names of the report's counts."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    IN_DOUBT = "in_doubt"
+    SKIPPED = "skipped"
+    PLANNED = "planned"
+
+
+class RunStatus(StrEnum):
+    """How a run ended."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+class RecordChange(StrEnum):
+    """Which list of a ChangedData a record stood in."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedDataItem:
+    """One record that NetServer changed behind the scenes of a call (WSDL: ChangedDataItem)."""
+
+    change: RecordChange
+    table_name: str
+    record_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginResponse:
+    """A connector's answer, passed on by NetServer (WSDL: PluginResponse)."""
+
+    is_ok: bool
+    user_explanation: str = ""
+    tech_explanation: str = ""
+    error_code: str = ""
+    status: str = ""
+    """Only newer Services88 and REST have it; empty elsewhere."""
+
+    changes: tuple[ChangedDataItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one connection in one run."""
+
+    tenant: str
+    key: str | None
+    """None when the whole tenant's pass ended for this reason."""
+
+    status: Status
+    change: ChangeKind | None = None
+    error_class: str | None = None
+    error: str | None = None
+    fields: tuple[str, ...] = ()
+    """The names of the fields that changed; never their values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the store is to remember about a connection after it was worked on."""
+
+    state: State
+    erp_connection_id: int | None = None
+    connection_id: str | None = None
+    applied: Fingerprints | None = None
+    """None leaves what is remembered as it is; an empty mapping says that it is no longer known."""
+
+    next_attempt_at: datetime | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One HasConnections answer."""
+
+    tenant: str
+    operation: str
+    checked_at: datetime
+    response: PluginResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantReport:
+    """One pass over one tenant."""
+
+    tenant: str
+    outcomes: tuple[Outcome, ...] = ()
+    checks: tuple[Check, ...] = ()
+    unchanged: int = 0
+    error: str | None = None
+    """Why the whole tenant failed or was left out, as an error class; None when its pass went through."""
+
+    check_failed: bool = False
+
+    @property
+    def changed_records(self) -> int:
+        """How many ChangedDataItems its checks carried."""
+        return sum(len(check.response.changes) for check in self.checks)
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether nothing of this tenant's pass succeeded."""
+        return self.error is not None
+
+    @property
+    def any_failed(self) -> bool:
+        """Whether something of this tenant's pass needs somebody's attention."""
+        bad = (Status.FAILED, Status.IN_DOUBT)
+        return self.all_failed or self.check_failed or any(outcome.status in bad for outcome in self.outcomes)
+
+
+#: Reasons for which a whole tenant can be left alone, and the exit code when all tenants share the reason.
+_EXIT_BY_REASON = {
+    "unauthorized": 77,
+    "unsafe_plan": 6,
+    "unreachable": 75,
+    "unavailable": 75,
+    "outcome_unknown": 75,
+    "parked": 75,
+    "leased": 75,
+    "lease_lost": 75,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """One run over all tenants."""
+
+    run_id: int
+    started_at: datetime
+    dry_run: bool = False
+    tenants: tuple[TenantReport, ...] = ()
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many connections became what, every status named."""
+        found = Counter(outcome.status for tenant in self.tenants for outcome in tenant.outcomes if outcome.key)
+        found[Status.UNCHANGED] += sum(tenant.unchanged for tenant in self.tenants)
+        return {status: found[status] for status in Status}
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `--run-once` (design.md §7)."""
+        if not any(tenant.any_failed for tenant in self.tenants):
+            return 0
+        if not all(tenant.all_failed for tenant in self.tenants):
+            return 3
+        codes = {_EXIT_BY_REASON.get(tenant.error or "", 1) for tenant in self.tenants}
+        return codes.pop() if len(codes) == 1 else 1
+
+    @property
+    def status(self) -> RunStatus:
+        """The run in one word."""
+        return {0: RunStatus.OK, 3: RunStatus.PARTIAL, 77: RunStatus.REFUSED, 6: RunStatus.REFUSED}.get(
+            self.exit_code, RunStatus.FAILED
+        )

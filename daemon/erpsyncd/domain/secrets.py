@@ -1,0 +1,122 @@
+"""A secret has a type, and a reference to a secret has one too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that must not reach a log or a traceback.
+
+    `reveal()` is called where a request is written, a value is sealed or a fingerprint is taken, and
+    nowhere else.
+    """
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """Return the value itself."""
+        return self._value
+
+    def __str__(self) -> str:
+        return "***"
+
+
+class Scheme(StrEnum):
+    """Where a referenced secret is kept."""
+
+    ENV = "env"
+    """A variable of this process's environment."""
+
+    FILE = "file"
+    """A file, named by its absolute path."""
+
+    SYSTEMD = "systemd"
+    """A systemd credential, named as in `LoadCredential=`."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reference:
+    """A secret that is kept elsewhere, such as `@{env:ACME_PASSWORD}`."""
+
+    scheme: Scheme
+    name: str
+
+    def __str__(self) -> str:
+        return f"@{{{self.scheme}:{self.name}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A value as the document gives it: literal text, references, or both in a row."""
+
+    parts: tuple[str | Reference, ...] = field(repr=False)
+
+    @property
+    def references(self) -> frozenset[Reference]:
+        """The references that this value needs."""
+        return frozenset(part for part in self.parts if isinstance(part, Reference))
+
+    @property
+    def holds_secret_text(self) -> bool:
+        """Whether there is literal text in it, which has to be encrypted at rest."""
+        return any(isinstance(part, str) and part for part in self.parts)
+
+    def resolve(self, values: Mapping[Reference, Secret]) -> Secret:
+        """Return the value with each reference replaced.
+
+        Raises:
+            KeyError: a reference is not in `values`; the key is the reference.
+        """
+        return Secret("".join(part if isinstance(part, str) else values[part].reveal() for part in self.parts))
+
+    def source(self) -> str:
+        """Return the text that `parse_template` reads as this value again."""
+        return "".join(part.replace("@{", "@@{") if isinstance(part, str) else str(part) for part in self.parts)
+
+
+_TOKEN = re.compile(r"@@\{|@\{([^}]*)\}|@\{")
+
+
+def parse_template(text: str) -> Template:
+    """Read a value of the import document: `@{scheme:name}` is a reference, `@@{` a literal `@{`.
+
+    Raises:
+        ValueError: a reference is not closed, names an unknown scheme or nothing at all. The message never
+            repeats the text, which may hold a secret.
+    """
+    parts: list[str | Reference] = []
+    literal = ""
+    end = 0
+    for token in _TOKEN.finditer(text):
+        literal += text[end : token.start()]
+        end = token.end()
+        if token.group() == "@@{":
+            literal += "@{"
+            continue
+        if token.group(1) is None:
+            raise ValueError("a reference that starts with @{ is not closed; write @@{ for a literal @{")
+        if literal:
+            parts.append(literal)
+            literal = ""
+        parts.append(_parse_reference(token.group(1)))
+    literal += text[end:]
+    if literal or not parts:
+        parts.append(literal)
+    return Template(tuple(parts))
+
+
+def _parse_reference(text: str) -> Reference:
+    scheme, colon, name = text.partition(":")
+    if not colon or scheme not in tuple(Scheme) or not name:
+        raise ValueError("a reference must be @{env:NAME}, @{file:PATH} or @{systemd:NAME}; write @@{ for a literal @{")
+    reference = Reference(Scheme(scheme), name)
+    if reference.scheme is Scheme.FILE and not name.startswith("/"):
+        raise ValueError("a reference @{file:PATH} must name an absolute path")
+    if reference.scheme is Scheme.SYSTEMD and ("/" in name or name in {".", ".."}):
+        raise ValueError("a reference @{systemd:NAME} must be the bare name of a credential")
+    return reference

@@ -1,0 +1,129 @@
+"""What erpsyncd knows about a tenant: where it is, how to speak to it, as whom."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from erpsyncd.domain.secrets import Secret, Template
+
+TenantId: TypeAlias = int
+
+
+class Protocol(StrEnum):
+    """One per tenant: the vendor asks not to mix them in one application."""
+
+    SOAP = "soap"
+    REST = "rest"
+
+
+class AuthKind(StrEnum):
+    """How a tenant lets us in."""
+
+    PASSWORD = "password"  # noqa: S105 -- the name of a kind, not a password
+    TICKET = "ticket"
+    BEARER = "bearer"
+
+
+#: The auth fields of each kind: (required, optional). `application_token` is the vendor's client secret.
+AUTH_FIELDS: dict[AuthKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    AuthKind.PASSWORD: (("username", "password"), ("application_token",)),
+    AuthKind.TICKET: (("ticket",), ("application_token",)),
+    AuthKind.BEARER: (("token",), ("application_token",)),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """How to log in, as described: `fields` holds the templates of `AUTH_FIELDS` that are set."""
+
+    kind: AuthKind
+    fields: dict[str, Template]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """How to log in, resolved. Fields that the kind does not have are empty secrets."""
+
+    kind: AuthKind
+    username: Secret = Secret("")
+    password: Secret = Secret("")
+    ticket: Secret = Secret("")
+    token: Secret = Secret("")
+    application_token: Secret = Secret("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantSpec:
+    """One `[[tenants]]` entry of the import document."""
+
+    name: str
+    url: str
+    protocol: Protocol
+    auth: Auth
+    soap_url: str | None = None
+    rest_url: str | None = None
+    erpsync_services: int = 86
+    quote_services: int = 83
+    calls_per_second: float = 10.0
+
+    @property
+    def soap_base(self) -> str:
+        """The address under which `ServicesNN/{Agent}.svc` lies."""
+        return soap_base(self.soap_url or self.url, overridden=self.soap_url is not None)
+
+    @property
+    def rest_base(self) -> str:
+        """The address under which `Agents/{Agent}/{Operation}` lies."""
+        return rest_base(self.rest_url or self.url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """A tenant as the store holds it."""
+
+    id: TenantId
+    spec: TenantSpec
+    paused: bool = False
+    parked_until: datetime | None = None
+    transient_failures: int = 0
+    refused_auth: str | None = None
+    """Fingerprint of the credentials that the tenant refused; None when it refused none."""
+
+    last_checked_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that operators gave it."""
+        return self.spec.name
+
+
+_INSTALLATION = re.compile(r"(^|/)Cust\d+$", re.IGNORECASE)
+
+
+def soap_base(url: str, *, overridden: bool = False) -> str:
+    """Return the address under which `ServicesNN` lies.
+
+    `url` is an installation's root and gets `/Remote` (contract.md). A `soap_url` may also name that folder
+    itself, with or without `ServicesNN`, because a stand-alone NetServer has no `Remote` (domain.md §1.2).
+    """
+    base = re.sub(r"/Services\d+$", "", url.rstrip("/"), flags=re.IGNORECASE)
+    path = urlsplit(base).path
+    if path.lower().endswith("/remote"):
+        return base
+    if overridden and path and not _INSTALLATION.search(path):
+        return base
+    return f"{base}/Remote"
+
+
+def rest_base(url: str) -> str:
+    """Return the address under which `Agents` lies, from the root, from `…/api` or from `…/api/v1`."""
+    base = url.rstrip("/")
+    path = urlsplit(base).path.lower()
+    if path.endswith("/v1"):
+        return base
+    return f"{base}/v1" if path.endswith("/api") else f"{base}/api/v1"

@@ -1,0 +1,231 @@
+"""Every error that erpsyncd raises on purpose, as one tree.
+
+DaemonError
+├─ ConfigurationError     bad settings, bad documents, a wrong key: exit 78
+├─ UsageError             a command line that cannot be meant: exit 2
+├─ StoreError             the local store failed; ends the run
+├─ RunInProgress          another process holds the store: exit 75
+├─ LeaseLost              another process works on this tenant now; this one writes nothing more
+├─ UnsafePlan             a safety limit; ends the pass over that tenant before any write
+├─ Unauthorized           the tenant refused the credentials; ends the pass over that tenant
+└─ ConnectionFailed       ends one connection: becomes an Outcome
+   ├─ NotTried               the pass over its tenant ended before its turn
+   ├─ SecretMissing          a reference cannot be resolved here
+   ├─ SecretUnusable         what a reference resolves to cannot be sent
+   ├─ Undecided              replaced, missing, exists: an operator has to decide
+   └─ RemoteError(operation)
+      ├─ TemporaryRemoteError   the same call may work later
+      │  ├─ RemoteUnreachable      never left (connect, TLS, pool, proxy or local protocol failure)
+      │  ├─ RemoteUnavailable      answered "not now" (408, 429, 500 without a reason, 503)
+      │  └─ OutcomeUnknown         left, no answer (deadline, broken connection, 502, 504)
+      └─ PermanentRemoteError   the same call will fail again
+         ├─ RemoteFault            SOAP fault, Succeeded=false, an error object
+         ├─ RemoteForbidden        403 after a fresh login: this operation is not granted
+         ├─ RemoteNotFound         404, 421: wrong address; the message names the setting
+         ├─ RemoteRejected         any other 3xx or 4xx
+         └─ MalformedResponse      an answer that cannot be read
+
+Two axes that are never mixed: the class says whether repeating *helps*; `Effect` says whether the call may
+have *worked*, which decides whether repeating *harms* (design.md §5.1).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Effect(StrEnum):
+    """What a failed call may have done to the tenant."""
+
+    NEVER_SENT = "never_sent"
+    """Connect, TLS, pool, proxy or local protocol failure: nothing arrived."""
+
+    REFUSED = "refused"
+    """Turned away before any work: 401, 403, 404, 421, 429, an authentication fault."""
+
+    UNCERTAIN = "uncertain"
+    """Everything else: a create may have happened."""
+
+
+class DaemonError(Exception):
+    """Something erpsyncd knows how to explain."""
+
+    exit_code: ClassVar[int] = 1
+    error_class: ClassVar[str] = "error"
+
+
+class ConfigurationError(DaemonError):
+    """Settings, a document, a key or a database that cannot be used as they are."""
+
+    exit_code = 78
+    error_class = "configuration"
+
+    def __init__(self, message: str, *, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        #: One line for each problem, with its place; empty where the message says it all.
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join((super().__str__(), *(f"  {problem}" for problem in self.problems)))
+
+
+class UsageError(DaemonError):
+    """A command line that cannot be meant."""
+
+    exit_code = 2
+    error_class = "usage"
+
+
+class StoreError(DaemonError):
+    """The local store failed."""
+
+    error_class = "store"
+
+
+class RunInProgress(DaemonError):
+    """Another process holds the store for writing."""
+
+    exit_code = 75
+    error_class = "run_in_progress"
+
+
+class LeaseLost(DaemonError):
+    """Another process works on this tenant now; this one must write nothing more about it."""
+
+    exit_code = 75
+    error_class = "lease_lost"
+
+
+class UnsafePlan(DaemonError):
+    """The plan would do more than the safety limits allow without being told so."""
+
+    exit_code = 6
+    error_class = "unsafe_plan"
+
+
+class Unauthorized(DaemonError):
+    """The tenant refused the credentials."""
+
+    exit_code = 77
+    error_class = "unauthorized"
+
+
+class ConnectionFailed(DaemonError):
+    """One connection cannot be brought to its desired state; its neighbours can."""
+
+    error_class = "failed"
+
+
+class NotTried(ConnectionFailed):
+    """The pass over this connection's tenant ended before its turn; nothing was sent."""
+
+    error_class = "not_tried"
+
+
+class SecretMissing(ConnectionFailed):
+    """A reference of this connection cannot be resolved here."""
+
+    error_class = "secret_missing"
+
+
+class SecretUnusable(ConnectionFailed):
+    """What a reference resolves to cannot be sent to a tenant."""
+
+    error_class = "secret_unusable"
+
+
+class Undecided(ConnectionFailed):
+    """The tenant holds something that erpsyncd must not touch without an operator's decision.
+
+    `reason` is `exists`, `replaced` or `missing` and becomes the outcome's error class.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RemoteError(ConnectionFailed):
+    """A call to the tenant failed. `str()` is one sentence for a person; bodies are never part of it."""
+
+    error_class = "remote"
+    default_effect: ClassVar[Effect] = Effect.UNCERTAIN
+
+    def __init__(self, operation: str, message: str, *, effect: Effect | None = None) -> None:
+        super().__init__(f"{operation}: {message}")
+        #: The vendor's name of the operation, such as `SaveConnection`.
+        self.operation = operation
+        #: What the call may have done.
+        self.effect = effect or self.default_effect
+
+
+class TemporaryRemoteError(RemoteError):
+    """The same call may work later."""
+
+    def __init__(
+        self, operation: str, message: str, *, effect: Effect | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(operation, message, effect=effect)
+        #: Seconds the tenant asked us to wait (Retry-After), if it did.
+        self.retry_after = retry_after
+
+
+class RemoteUnreachable(TemporaryRemoteError):
+    """The call never left."""
+
+    error_class = "unreachable"
+    default_effect = Effect.NEVER_SENT
+
+
+class RemoteUnavailable(TemporaryRemoteError):
+    """The tenant answered "not now"."""
+
+    error_class = "unavailable"
+
+
+class OutcomeUnknown(TemporaryRemoteError):
+    """The call left and no answer came back."""
+
+    error_class = "outcome_unknown"
+
+
+class PermanentRemoteError(RemoteError):
+    """The same call will fail again until somebody changes something."""
+
+
+class RemoteFault(PermanentRemoteError):
+    """The tenant says that the operation failed: SOAP fault, Succeeded=false or an error object."""
+
+    error_class = "fault"
+
+    def __init__(self, operation: str, message: str, *, exception_type: str = "", effect: Effect | None = None) -> None:
+        super().__init__(operation, message, effect=effect)
+        #: The .NET type name without its namespace, such as `SoNotFoundException`; empty where none came.
+        self.exception_type = exception_type.rpartition(".")[2]
+
+
+class RemoteForbidden(PermanentRemoteError):
+    """This operation is not granted to these credentials."""
+
+    error_class = "forbidden"
+    default_effect = Effect.REFUSED
+
+
+class RemoteNotFound(PermanentRemoteError):
+    """There is no such address at the tenant."""
+
+    error_class = "not_found"
+    default_effect = Effect.REFUSED
+
+
+class RemoteRejected(PermanentRemoteError):
+    """The tenant turned the request down with a status that repeating will not change."""
+
+    error_class = "rejected"
+
+
+class MalformedResponse(PermanentRemoteError):
+    """The answer cannot be read, or answers another question."""
+
+    error_class = "malformed"

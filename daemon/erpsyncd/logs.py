@@ -1,0 +1,147 @@
+"""Logging: structlog and the standard library through one pipeline to stderr.
+
+Events are `noun.past_participle` with values as keys, one per fact; bodies and secrets are never given to a
+logger. The redaction here is the second line of defence, for the day somebody does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Literal, TextIO, TypeAlias
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from erpsyncd.domain.secrets import Secret
+
+Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+Format: TypeAlias = Literal["auto", "console", "json"]
+
+#: Libraries that write whole requests, statements or one line per job when they are let.
+_CAPPED = ("httpx", "httpcore", "apscheduler", "alembic", "sqlalchemy")
+
+_HIDDEN = "***"
+_SECRET_KEYS = re.compile(
+    r"(?:.*[_-])?(?:password|ticket|token|authorization|secret|private_key|application_token|config_fields)",
+    re.IGNORECASE,
+)
+# `user:password@` with any password that has no blank or quote, or `user@`. It may take too much, never too little.
+_USERINFO = re.compile(r"""://(?:[^\s/?#:"'<>]{0,256}:[^\s"'<>]{0,256}|[^\s/?#"'<>]{0,256})@""")
+# Terminals obey these; line breaks stay, as tracebacks are made of them.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+_SHARED: tuple[Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Our handler, to be known again when logging is configured anew."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
+        """Say that an event was lost, not what was in it: logging's own way prints the unredacted arguments."""
+        cause = sys.exc_info()[0]
+        name = cause.__name__ if cause else "unknown"
+        # A full disk or a closed pipe must not end the daemon.
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(f'{{"event": "log.failed", "logger": "{record.name}", "exception": "{name}"}}\n')
+
+
+def configure_logging(
+    *,
+    level: Level,
+    format: Format = "auto",  # noqa: A002 -- named as the option is
+    stream: TextIO | None = None,
+) -> None:
+    """Send every event to `stream` (stderr). `auto` is for people on a terminal, JSON elsewhere. Repeatable."""
+    stream = stream or sys.stderr
+    console = format == "console" or (format == "auto" and stream.isatty())
+    handler = _Handler(stream)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
+            processors=[
+                ProcessorFormatter.remove_processors_meta,
+                *(_console_processors(stream) if console else _json_processors()),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for old in [known for known in root.handlers if isinstance(known, _Handler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    set_level(level)
+    logging.captureWarnings(capture=True)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_SHARED, ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        # Modules get their loggers before this runs; a cache would keep what was configured first.
+        cache_logger_on_first_use=False,
+    )
+
+
+def set_level(level: Level) -> None:
+    """Change the level of every logger there is, at once."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.getLogger().setLevel(number)
+    for name in _CAPPED:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def _console_processors(stream: TextIO) -> Iterable[Processor]:
+    return (
+        structlog.processors.format_exc_info,
+        redact,
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
+    )
+
+
+def _json_processors() -> Iterable[Processor]:
+    return (
+        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+        redact,
+        structlog.processors.JSONRenderer(),
+    )
+
+
+def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> EventDict:
+    """Take out what must not be read in a log; a structlog processor, the last one before the renderer."""
+    return {key: _redact_item(key, value) for key, value in event.items()}
+
+
+def _redact_item(key: object, value: object) -> object:
+    if isinstance(key, str) and _SECRET_KEYS.fullmatch(key):
+        return _HIDDEN
+    return _redact_value(value)
+
+
+def _redact_value(value: object) -> object:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Secret():
+            return _HIDDEN
+        case bytes() | bytearray() | memoryview():
+            return f"<{len(value)} bytes>"
+        case Mapping():
+            return {str(key): _redact_item(key, item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redact_value(item) for item in value]
+        case _:
+            return redact_text(str(value))
+
+
+def redact_text(text: str) -> str:
+    """Take user names and passwords out of addresses, and make control characters visible."""
+    if "://" in text:
+        text = _USERINFO.sub(f"://{_HIDDEN}@", text)
+    return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)

@@ -1,0 +1,40 @@
+"""Which addresses passwords may be sent to."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from erpsyncd.errors import ConfigurationError
+
+
+def check_base_url(tenant: str, setting: str, url: str) -> None:
+    """Refuse an address that passwords must not be sent to.
+
+    Raises:
+        ConfigurationError: it is no http(s) address, holds a password or a query, or is plain http to another
+            machine.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port  # reading it checks it
+    except ValueError:
+        raise ConfigurationError(f"tenant {tenant}: {setting} is not an address") from None
+    if not url.isprintable() or " " in url:
+        raise ConfigurationError(f"tenant {tenant}: {setting} holds characters that an address cannot")
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError(f"tenant {tenant}: {setting} must begin with https:// and name a host")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigurationError(f"tenant {tenant}: {setting} must hold neither a username nor a query")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(f"tenant {tenant}: {setting} must be https; plain http is for this machine only")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

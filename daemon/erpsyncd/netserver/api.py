@@ -1,0 +1,141 @@
+"""The port's five methods over either protocol: retries, sessions, and what an answer must at least be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.results import PluginResponse
+from erpsyncd.domain.secrets import Secret
+from erpsyncd.errors import MalformedResponse, RemoteFault
+from erpsyncd.netserver.authentication import Session
+from erpsyncd.netserver.calls import Exchange
+from erpsyncd.netserver.failures import NOT_FOUND_FAULT, SessionLost
+from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.retries import attempts
+from erpsyncd.netserver.transport import Transport
+
+T = TypeVar("T")
+
+
+class Dialect(Protocol):
+    """One protocol's way to say each operation."""
+
+    def list_connections(self) -> Exchange[tuple[ListedConnection, ...] | None]:
+        """List what is not deleted."""
+        ...
+
+    def get_connection(self, erp_connection_id: int) -> Exchange[ErpConnection | None]:
+        """Read one connection."""
+        ...
+
+    def save_connection(self, connection: ErpConnection) -> Exchange[ErpConnection | None]:
+        """Write one connection."""
+        ...
+
+    def delete_connection(self, erp_connection_id: int) -> Exchange[bool]:
+        """Delete one connection."""
+        ...
+
+    def has_connections(self) -> Exchange[PluginResponse | None]:
+        """Ask for Quote connections."""
+        ...
+
+
+class Caller:
+    """Performs exchanges on one tenant's transport."""
+
+    def __init__(self, transport: Transport, limits: RemoteLimits) -> None:
+        self._transport = transport
+        self._limits = limits
+
+    async def perform(self, exchange: Exchange[T], credential: Secret) -> T:
+        """Carry out one exchange, again where that helps and cannot harm.
+
+        Raises:
+            SessionLost: the credential was not accepted.
+            RemoteError: the call failed.
+        """
+        async for attempt in attempts(self._limits, repeatable=exchange.repeatable):
+            with attempt:
+                call = exchange.write(credential)
+                return exchange.read(call, await self._transport.send(call))
+        raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker
+
+
+class NetServerApi:
+    """One tenant, as `erpsyncd.domain.ports.TenantApi` describes it."""
+
+    def __init__(self, dialect: Dialect, session: Session, caller: Caller) -> None:
+        self._dialect = dialect
+        self._session = session
+        self._caller = caller
+
+    async def list_connections(self) -> tuple[ListedConnection, ...]:
+        """Return every connection that is not deleted; each id once."""
+        exchange = self._dialect.list_connections()
+        found = _present(exchange, await self._run(exchange))
+        if any(each.erp_connection_id <= 0 for each in found):
+            raise _malformed(exchange, "lists a connection without an id")
+        by_id: dict[int, ListedConnection] = {}
+        for each in found:
+            by_id.setdefault(each.erp_connection_id, each)
+        return tuple(by_id.values())
+
+    async def get_connection(self, erp_connection_id: int) -> ErpConnection | None:
+        """Return one connection; None when the tenant says it has none, or says nothing."""
+        exchange = self._dialect.get_connection(erp_connection_id)
+        try:
+            found = await self._run(exchange)
+        except RemoteFault as fault:
+            if fault.exception_type == NOT_FOUND_FAULT:
+                return None
+            raise
+        if found is not None and found.erp_connection_id != erp_connection_id:
+            raise _malformed(exchange, f"was asked for {erp_connection_id} and answered {found.erp_connection_id}")
+        return found
+
+    async def save_connection(self, connection: ErpConnection) -> ErpConnection:
+        """Create or replace a connection and return it as saved. NetServer makes the GUID and the cursor."""
+        creates = connection.erp_connection_id == 0
+        if creates:
+            connection = replace(connection, connection_id="", most_recent_timestamp="")
+        exchange = self._dialect.save_connection(connection)
+        saved = _present(exchange, await self._run(exchange))
+        if creates and saved.erp_connection_id <= 0:
+            raise _malformed(exchange, "created a connection without an id")
+        if not creates and saved.erp_connection_id != connection.erp_connection_id:
+            raise _malformed(exchange, f"saved {saved.erp_connection_id} and not {connection.erp_connection_id}")
+        return saved
+
+    async def delete_connection(self, erp_connection_id: int) -> None:
+        """Delete a connection."""
+        await self._run(self._dialect.delete_connection(erp_connection_id))
+
+    async def has_connections(self) -> PluginResponse:
+        """Ask whether this user has Quote connections."""
+        exchange = self._dialect.has_connections()
+        return _present(exchange, await self._run(exchange))
+
+    async def _run(self, exchange: Exchange[T]) -> T:
+        """Perform an exchange; once more with a fresh credential if the first one was not accepted."""
+        credential = await self._session.credential()
+        try:
+            return await self._caller.perform(exchange, credential)
+        except SessionLost as lost:
+            credential = await self._session.renew(lost, credential)
+        try:
+            return await self._caller.perform(exchange, credential)
+        except SessionLost as lost:
+            raise self._session.give_up(lost) from lost
+
+
+def _present(exchange: Exchange[T | None], result: T | None) -> T:
+    if result is None:
+        raise _malformed(exchange, "answered with nothing")
+    return result
+
+
+def _malformed(exchange: Exchange[T], what: str) -> MalformedResponse:
+    return MalformedResponse(exchange.endpoint.operation, f"{exchange.endpoint.where} {what}")

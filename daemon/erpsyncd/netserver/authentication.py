@@ -1,0 +1,157 @@
+"""Sessions: who we are to a tenant, and what happens when it no longer knows us.
+
+A lost session (401, 403, SoSessionException) did no work, so one fresh login and one repeat of that call are
+allowed even for a create. However many calls fail at once, there is one login. Credentials that were refused
+are not tried again: repeating them can lock the account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from erpsyncd.domain.secrets import Secret
+from erpsyncd.errors import Effect, MalformedResponse, PermanentRemoteError, RemoteError, Unauthorized
+from erpsyncd.netserver.calls import Exchange
+from erpsyncd.netserver.failures import SessionLost
+from erpsyncd.netserver.operations import Login
+
+
+class Session(Protocol):
+    """Where a call's credential comes from."""
+
+    async def credential(self) -> Secret:
+        """Return what identifies us, logging in if that has not been done.
+
+        Raises:
+            Unauthorized: the tenant refused us, now or before.
+            RemoteError: the login failed for another reason; the call itself was never sent.
+        """
+        ...
+
+    async def renew(self, lost: SessionLost, credential: Secret) -> Secret:
+        """Return a credential to repeat the call with, after the given one was not accepted.
+
+        Raises:
+            Unauthorized, RemoteForbidden: there is no other one, or it would not help.
+            RemoteError: the login failed for another reason.
+        """
+        ...
+
+    def give_up(self, lost: SessionLost) -> Exception:
+        """Return what it means that the call failed with a fresh credential, too, and remember it."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop a login that nobody waits for any more."""
+        ...
+
+
+class FixedSession:
+    """A credential that was given to us and cannot be renewed: a ticket, a token, Basic."""
+
+    def __init__(self, credential: Secret) -> None:
+        self._credential = credential
+        self._refused: Unauthorized | None = None
+
+    async def credential(self) -> Secret:
+        """Return the credential, unless it was refused before."""
+        if self._refused is not None:
+            raise self._refused.with_traceback(None)  # it would grow with every call
+        return self._credential
+
+    async def renew(self, lost: SessionLost, credential: Secret) -> Secret:
+        """Raise what the refusal means."""
+        del credential
+        raise self.give_up(lost) from lost
+
+    def give_up(self, lost: SessionLost) -> Exception:
+        """Return the refusal; a 403 is about one operation, everything else about all of them."""
+        verdict = lost.verdict()
+        if isinstance(verdict, Unauthorized):
+            self._refused = verdict
+        return verdict
+
+    async def aclose(self) -> None:
+        """Do nothing; there is no login."""
+
+
+class LoginSession:
+    """A ticket that is fetched with the first call and serves the whole pass."""
+
+    def __init__(
+        self, exchange: Exchange[Login], perform: Callable[[Exchange[Login], Secret], Awaitable[Login]]
+    ) -> None:
+        self._exchange = exchange
+        self._perform = perform
+        self._ticket: Secret | None = None
+        self._running: asyncio.Task[Secret] | None = None
+        self._refused: Unauthorized | PermanentRemoteError | None = None
+        self._forbidden: set[str] = set()
+
+    async def credential(self) -> Secret:
+        """Return the ticket, fetching it if there is none yet."""
+        if self._refused is not None:
+            raise self._refused.with_traceback(None)
+        return await self._log_in_once() if self._ticket is None else self._ticket
+
+    async def renew(self, lost: SessionLost, credential: Secret) -> Secret:
+        """Return a newer ticket than the given one. Operations known as forbidden are not worth a login."""
+        if lost.forbidden and lost.operation in self._forbidden:
+            raise lost.verdict() from lost
+        if self._ticket is credential:
+            self._ticket = None  # nobody else needs to find out by a call of his own
+        return await self.credential()
+
+    def give_up(self, lost: SessionLost) -> Exception:
+        """Return the refusal and remember it: of one operation (403), or of our credentials."""
+        verdict = lost.verdict()
+        if isinstance(verdict, Unauthorized):
+            self._refused = verdict
+        else:
+            self._forbidden.add(lost.operation)
+        return verdict
+
+    async def aclose(self) -> None:
+        """Stop a login that is still going on."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+    async def _log_in_once(self) -> Secret:
+        """Join the login that is going on, or start one. It outlives whoever started it, for the others' sake."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._log_in())
+            self._running.add_done_callback(_mark_retrieved)
+        return await asyncio.shield(self._running)
+
+    async def _log_in(self) -> Secret:
+        try:
+            login = await self._perform(self._exchange, Secret(""))
+        except SessionLost as lost:
+            verdict = lost.verdict()
+            self._refused = verdict
+            raise verdict from lost
+        except RemoteError as error:
+            error.effect = Effect.NEVER_SENT  # of the call that needed the login
+            if isinstance(error, PermanentRemoteError):
+                self._refused = error
+            raise
+        if not login.succeeded:
+            where = self._exchange.endpoint.where
+            self._refused = Unauthorized(
+                f"{self._exchange.endpoint.operation}: {where} refused the username or the password"
+            )
+            raise self._refused
+        if not login.ticket:
+            message = f"{self._exchange.endpoint.where} accepted the login and gave no ticket"
+            raise MalformedResponse(self._exchange.endpoint.operation, message, effect=Effect.NEVER_SENT)
+        self._ticket = Secret(login.ticket)
+        return self._ticket
+
+
+def _mark_retrieved(login: asyncio.Task[Secret]) -> None:
+    """Look at the outcome, so that asyncio does not report a failure whose waiters are all gone."""
+    if not login.cancelled():
+        login.exception()  # noqa: LOG004 -- a task's outcome, not a logger

@@ -1,0 +1,81 @@
+"""One call as it goes out and as it comes back, before anybody knows what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from erpsyncd.domain.secrets import Secret
+
+T = TypeVar("T")
+
+#: The operations that change nothing in the tenant; a dry run's transport passes no others.
+READING_OPERATIONS = frozenset(
+    {"AuthenticateUsernamePassword", "GetConnection", "GetAllConnections", "GetList", "HasConnections"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where one operation of one agent is served."""
+
+    agent: str
+    operation: str
+    url: str
+    advice: str
+    """Which settings to look at when nothing is served there, as the end of a sentence."""
+
+    where: str = field(init=False)
+    """Host, port and path of the address, for messages."""
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        object.__setattr__(self, "where", f"{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, ready to be sent. Its headers and body hold secrets."""
+
+    endpoint: Endpoint
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    secrets: tuple[Secret, ...] = field(default=(), repr=False)
+    """What must not come back in a message, should the tenant repeat it to us."""
+
+    @property
+    def wire_operation(self) -> str:
+        """The operation that the other side will carry out: of the SOAPAction header, else of the address."""
+        return self.headers.get("SOAPAction", self.endpoint.url).strip('"').rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer: its status, the two headers that matter, and its whole body."""
+
+    status: int
+    content_type: str = ""
+    retry_after: float | None = None
+    """Seconds that the other side asked us to wait."""
+
+    redirect_host: str = ""
+    """The host that a redirection points at; never its path or query."""
+
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange(Generic[T]):
+    """One operation with its arguments: how its request is written and how its reply is read."""
+
+    endpoint: Endpoint
+    repeatable: bool
+    """Whether a second attempt does no harm, whatever became of the first."""
+
+    write: Callable[[Secret], Call]
+    """Takes the session's credential. May raise `RemoteRejected` with effect `never_sent`."""
+
+    read: Callable[[Call, Reply], T]
+    """Raises `RemoteError`, or `SessionLost` when the session is not (or no longer) accepted."""

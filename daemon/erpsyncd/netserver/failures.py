@@ -1,0 +1,183 @@
+"""What an answer means when it is not the one that was hoped for: one table for both protocols.
+
+The text of a fault is the tenant's: it is cut, put on one line and freed of our own secrets before it
+becomes part of a message. Bodies never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from erpsyncd.domain.secrets import Secret
+from erpsyncd.errors import (
+    Effect,
+    MalformedResponse,
+    OutcomeUnknown,
+    RemoteError,
+    RemoteFault,
+    RemoteForbidden,
+    RemoteNotFound,
+    RemoteRejected,
+    RemoteUnavailable,
+    Unauthorized,
+)
+from erpsyncd.netserver.calls import Call, Reply
+
+MAX_TEXT = 256
+#: Shorter values are not looked for in a message: replacing every "1" would hide nothing and spoil the sentence.
+MIN_HIDDEN = 4
+
+#: .NET exceptions that say "not logged in", by the last part of their names (domain.md §2.1).
+SESSION_FAULTS = frozenset({"SoSessionException"})
+#: Those that say so about the name and password; on any call they count as a refused session as well.
+CREDENTIAL_FAULTS = frozenset(
+    {"SoInvalidPasswordException", "SoAuthenticationException", "AuthenticationException", "FailedAuthentication"}
+)
+NOT_FOUND_FAULT = "SoNotFoundException"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What a readable error said: a SOAP fault, an ExceptionInfo or a JSON error object."""
+
+    exception_type: str = ""
+    """The .NET type without namespace and assembly, such as `SoSessionException`; empty where none came."""
+
+    text: str = ""
+
+
+class SessionLost(Exception):
+    """The session was not accepted, so the call did no work. Never leaves `netserver/`."""
+
+    def __init__(self, call: Call, message: str, *, forbidden: bool) -> None:
+        super().__init__(message)
+        self.operation = call.endpoint.operation
+        #: Answered 403, which may also mean that this operation is not granted to us.
+        self.forbidden = forbidden
+
+    def verdict(self) -> Unauthorized | RemoteForbidden:
+        """Return what it means when a fresh login has not helped or is not possible."""
+        if self.forbidden:
+            return RemoteForbidden(self.operation, str(self))
+        return Unauthorized(f"{self.operation}: {self}")
+
+
+def short_type(exception_type: str) -> str:
+    """Return the bare name of a .NET type: no namespace, no assembly, nothing that is not a name."""
+    name = exception_type.partition(",")[0].strip().rpartition(".")[2]
+    return name if name.isidentifier() and len(name) <= MAX_TEXT else ""
+
+
+def one_line(text: str, secrets: tuple[Secret, ...] = ()) -> str:
+    """Return the tenant's text as we may repeat it: one line, at most 256 characters, none of our secrets."""
+    for value in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
+        if len(value) >= MIN_HIDDEN:
+            text = text.replace(value, "***")
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…"
+
+
+def is_html(reply: Reply) -> bool:
+    """Whether the body is a page for people: from a proxy, a login form, IIS itself."""
+    if "html" in reply.content_type.lower():
+        return True
+    start = reply.body[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype html", b"<html"))
+
+
+def raise_for_failure(call: Call, reply: Reply, fault: Fault | None) -> None:
+    """Raise what the answer means, if it is a failure.
+
+    Raises:
+        SessionLost: 401, 403, or a fault that says "not logged in", whatever its status.
+        RemoteError: any other status outside 2xx, a fault, or an HTML page.
+    """
+    if fault is not None and fault.exception_type in SESSION_FAULTS | CREDENTIAL_FAULTS:
+        raise SessionLost(call, _sentence(call, reply, fault, "refused the session"), forbidden=False)
+    if (by_status := _BY_STATUS.get(reply.status)) is not None:
+        raise by_status(call, reply, fault)
+    if fault is not None:
+        raise _fault(call, reply, fault)
+    if not 200 <= reply.status < 300:  # noqa: PLR2004 -- the range of success
+        raise _other(call, reply)
+    if is_html(reply):
+        raise MalformedResponse(
+            call.endpoint.operation,
+            f"{call.endpoint.where} answered with an HTML page; a proxy or a login page stands at this address: "
+            f"{call.endpoint.advice}",
+        )
+
+
+def _sentence(call: Call, reply: Reply, fault: Fault | None, what: str) -> str:
+    head = f"{call.endpoint.where} {what} ({reply.status})"
+    text = one_line(fault.text, call.secrets) if fault is not None else ""
+    return f"{head}: {text}" if text else head
+
+
+def _fault(call: Call, reply: Reply, fault: Fault) -> RemoteError:
+    said = one_line(fault.text, call.secrets) or fault.exception_type or "the tenant gave no reason"
+    status = "" if reply.status == 200 else f" ({call.endpoint.where} answered {reply.status})"  # noqa: PLR2004 -- OK
+    named = f"{fault.exception_type}: {said}" if fault.exception_type and said != fault.exception_type else said
+    return RemoteFault(call.endpoint.operation, f"{named}{status}", exception_type=fault.exception_type)
+
+
+def _other(call: Call, reply: Reply) -> RemoteError:
+    endpoint = call.endpoint
+    if reply.status >= 500:  # noqa: PLR2004 -- where the server's own errors begin
+        message = f"{endpoint.where} failed without a reason ({reply.status})"
+        return RemoteUnavailable(endpoint.operation, message, retry_after=reply.retry_after)
+    if reply.status < 400:  # noqa: PLR2004 -- where the client's errors begin
+        target = reply.redirect_host or "an unnamed host"
+        message = f"{endpoint.where} redirects to {target} ({reply.status}); set url to the address that answers itself"
+        return RemoteRejected(endpoint.operation, message)
+    return RemoteRejected(endpoint.operation, f"{endpoint.where} rejected the request ({reply.status})")
+
+
+def _unauthenticated(call: Call, reply: Reply, fault: Fault | None) -> Exception:
+    return SessionLost(call, _sentence(call, reply, fault, "refused the credentials"), forbidden=False)
+
+
+def _forbidden(call: Call, reply: Reply, fault: Fault | None) -> Exception:
+    return SessionLost(call, _sentence(call, reply, fault, "does not grant this operation to us"), forbidden=True)
+
+
+def _not_found(call: Call, reply: Reply, fault: Fault | None) -> Exception:
+    if fault is not None and fault.exception_type:  # NetServer itself is there: it is the record that is missing
+        return _fault(call, reply, fault)
+    return RemoteNotFound(
+        call.endpoint.operation, f"there is no {call.endpoint.where} ({reply.status}); {call.endpoint.advice}"
+    )
+
+
+def _misdirected(call: Call, reply: Reply, _fault: Fault | None) -> Exception:
+    message = f"{call.endpoint.where} does not serve this tenant ({reply.status}); set url to its current host"
+    return RemoteNotFound(call.endpoint.operation, message)
+
+
+def _not_now(call: Call, reply: Reply, fault: Fault | None) -> Exception:
+    refused = reply.status == 429  # noqa: PLR2004 -- Too Many Requests is decided before any work
+    return RemoteUnavailable(
+        call.endpoint.operation,
+        _sentence(call, reply, fault, "asks us to come back later"),
+        effect=Effect.REFUSED if refused else Effect.UNCERTAIN,
+        retry_after=reply.retry_after,
+    )
+
+
+def _no_answer(call: Call, reply: Reply, fault: Fault | None) -> Exception:
+    message = _sentence(call, reply, fault, "passed the call on and got no answer")
+    return OutcomeUnknown(call.endpoint.operation, message, retry_after=reply.retry_after)
+
+
+_BY_STATUS: dict[int, Callable[[Call, Reply, Fault | None], Exception]] = {
+    401: _unauthenticated,
+    403: _forbidden,
+    404: _not_found,
+    408: _not_now,
+    421: _misdirected,
+    429: _not_now,
+    502: _no_answer,
+    503: _not_now,
+    504: _no_answer,
+}

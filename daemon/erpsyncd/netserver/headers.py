@@ -1,0 +1,53 @@
+"""What a reply's headers say, in values."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+#: No tenant can make us wait longer than this; larger numbers are cut to it.
+MAX_RETRY_AFTER = 86_400.0
+_MAX_DIGITS = 12
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+
+
+def retry_after_seconds(value: str, now: datetime) -> float | None:
+    """Return what a Retry-After header asks for, in seconds from `now`; None when it cannot be read."""
+    text = value.strip()
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
+        return min(float(text), MAX_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+def redirect_host(location: str) -> str:
+    """Return the host that a Location header points at; never its path, query or userinfo."""
+    try:
+        return urlsplit(location.strip()).hostname or ""
+    except ValueError:
+        return ""
+
+
+def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo a compression that we did not ask for, reading at most one byte more than the limit.
+
+    Raises:
+        ValueError: the encoding is unknown, or the body is not in it.
+    """
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise ValueError(f"a body in the encoding {encoding[:40]!r}, which was not asked for")
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        plain = inflater.decompress(body, limit + 1)
+    except zlib.error:
+        raise ValueError(f"a body that is not {encoding}, as it claims") from None
+    if body and not inflater.eof and len(plain) <= limit:
+        raise ValueError(f"a body that ends in the middle of its {encoding}")
+    return plain

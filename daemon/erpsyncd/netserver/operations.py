@@ -1,0 +1,101 @@
+"""The vendor's operations as tables: agent, parameters in order, and the element that replies.
+
+Where a carrier of `carriers` says what something is, an operation says what is asked and answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.results import PluginResponse
+from erpsyncd.netserver.carriers import ERP_CONNECTION, MDO_LIST_ITEM, PLUGIN_RESPONSE, Carrier, Kind, Member, Values
+
+T = TypeVar("T")
+
+_CREDENTIALS: Carrier[str] = Carrier("SoCredentials", (Member("Ticket", Kind.TEXT),), lambda values: values["Ticket"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """What SoPrincipal answers."""
+
+    succeeded: bool
+    ticket: str = field(repr=False)
+
+
+def _login(values: Values) -> Login:
+    """Build a Login; where `AuthenticationSucceeded` did not come, a ticket says as much."""
+    ticket, succeeded = values["Credentials"] or "", values["AuthenticationSucceeded"]
+    return Login(succeeded=bool(ticket) if succeeded is None else succeeded, ticket=ticket)
+
+
+def _response(of: Carrier[T], kind: Kind = Kind.CARRIER) -> tuple[Member, ...]:
+    """Return the one member that most replies have; None when it is missing or nil."""
+    return (Member("Response", kind, of=of, default=None),)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation(Generic[T]):
+    """One operation: its agent, its parameters in order, and the element that replies to it."""
+
+    agent: str
+    name: str
+    parameters: tuple[Member, ...]
+    reply: Carrier[T]
+
+
+def _only(values: Values) -> Any:
+    return values["Response"]
+
+
+GET_CONNECTION: Operation[ErpConnection | None] = Operation(
+    "ErpSync",
+    "GetConnection",
+    (Member("ErpConnectionId", Kind.INT),),
+    Carrier("GetConnectionResponse", _response(ERP_CONNECTION), _only),
+)
+SAVE_CONNECTION: Operation[ErpConnection | None] = Operation(
+    "ErpSync",
+    "SaveConnection",
+    (Member("Connection", Kind.CARRIER, of=ERP_CONNECTION),),
+    Carrier("SaveConnectionResponse", _response(ERP_CONNECTION), _only),
+)
+DELETE_CONNECTION: Operation[bool] = Operation(
+    "ErpSync",
+    "DeleteConnection",
+    (Member("ErpConnectionId", Kind.INT),),
+    Carrier("DeleteConnectionResponse", (), lambda _: True),
+)
+HAS_CONNECTIONS: Operation[PluginResponse | None] = Operation(
+    "Quote", "HasConnections", (), Carrier("HasConnectionsResponse", _response(PLUGIN_RESPONSE), _only)
+)
+#: SOAP only. Its reply is not named after it.
+AUTHENTICATE: Operation[Login] = Operation(
+    "SoPrincipal",
+    "AuthenticateUsernamePassword",
+    (Member("UserName", Kind.SECRET), Member("Password", Kind.SECRET)),
+    Carrier(
+        "AuthenticateResponse",
+        (
+            Member("Credentials", Kind.CARRIER, of=_CREDENTIALS),
+            Member("AuthenticationSucceeded", Kind.BOOL, default=None),
+        ),
+        _login,
+    ),
+)
+#: SOAP only; the one way there, before the newest Services88, to see what exists (domain.md §4.7).
+GET_LIST: Operation[tuple[tuple[ListedConnection, ...], ...] | None] = Operation(
+    "MDO",
+    "GetList",
+    (Member("Name", Kind.TEXT), Member("ForceFlatList", Kind.BOOL), Member("OnlyHistory", Kind.BOOL)),
+    Carrier("GetListResponse", _response(MDO_LIST_ITEM, Kind.CARRIERS), _only),
+)
+#: REST only.
+GET_ALL_CONNECTIONS: Operation[tuple[ErpConnection, ...] | None] = Operation(
+    "ErpSync",
+    "GetAllConnections",
+    (Member("IncludeDeleted", Kind.BOOL),),
+    Carrier("GetAllConnectionsResponse", _response(ERP_CONNECTION, Kind.CARRIERS), _only),
+)

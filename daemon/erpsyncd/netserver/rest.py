@@ -1,0 +1,212 @@
+"""The port's operations as REST exchanges: always POST, parameters wrapped under the vendor's names.
+
+Neither `Accept-Language` nor `$select` is ever sent: what comes back is the base of the next save, and both
+would have made it a translation or a part of the truth.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.results import PluginResponse
+from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.tenants import AuthKind, Credentials, TenantSpec
+from erpsyncd.errors import ConfigurationError, Effect, MalformedResponse, RemoteRejected
+from erpsyncd.netserver.calls import Call, Endpoint, Exchange, Reply
+from erpsyncd.netserver.carriers import ERP_CONNECTION, Kind, Unreadable
+from erpsyncd.netserver.envelopes import write_int
+from erpsyncd.netserver.failures import Fault, one_line, raise_for_failure
+from erpsyncd.netserver.json_replies import find_fault, parse_json, read_result
+from erpsyncd.netserver.operations import (
+    DELETE_CONNECTION,
+    GET_ALL_CONNECTIONS,
+    GET_CONNECTION,
+    HAS_CONNECTIONS,
+    SAVE_CONNECTION,
+    Operation,
+)
+
+T = TypeVar("T")
+
+_OK, _NO_CONTENT = 200, 204
+
+
+class RestDialect:
+    """One tenant's Web API."""
+
+    def __init__(self, tenant: TenantSpec, credentials: Credentials) -> None:
+        self._base = tenant.rest_base
+        self._credentials = credentials
+        self._authorization = _authorization(tenant.name, credentials)
+        self._token = _header_value(tenant.name, "application_token", credentials.application_token.reveal())
+        self._secrets = (
+            *(credentials.password, credentials.ticket, credentials.token, credentials.application_token),
+            self._authorization,
+        )
+
+    @property
+    def fixed_credential(self) -> Secret:
+        """The Authorization header; REST never logs in."""
+        return self._authorization
+
+    def list_connections(self) -> Exchange[tuple[ListedConnection, ...] | None]:
+        """Read what exists; without config fields, so never the base of a save."""
+        listing = self._exchange(GET_ALL_CONNECTIONS, {"IncludeDeleted": False})
+
+        def read(call: Call, reply: Reply) -> tuple[ListedConnection, ...] | None:
+            connections = listing.read(call, reply)
+            return None if connections is None else tuple(_listed(each) for each in connections if not each.deleted)
+
+        return Exchange(endpoint=listing.endpoint, repeatable=True, write=listing.write, read=read)
+
+    def get_connection(self, erp_connection_id: int) -> Exchange[ErpConnection | None]:
+        """Read one connection."""
+        return self._exchange(GET_CONNECTION, {"ErpConnectionId": erp_connection_id})
+
+    def save_connection(self, connection: ErpConnection) -> Exchange[ErpConnection | None]:
+        """Write one connection, whole."""
+        return self._exchange(SAVE_CONNECTION, {"Connection": connection}, repeatable=False)
+
+    def delete_connection(self, erp_connection_id: int) -> Exchange[bool]:
+        """Delete one connection."""
+        return self._exchange(DELETE_CONNECTION, {"ErpConnectionId": erp_connection_id}, repeatable=False)
+
+    def has_connections(self) -> Exchange[PluginResponse | None]:
+        """Ask for Quote connections."""
+        return self._exchange(HAS_CONNECTIONS, None)
+
+    def _exchange(
+        self, operation: Operation[T], parameters: Mapping[str, Any] | None, *, repeatable: bool = True
+    ) -> Exchange[T]:
+        endpoint = Endpoint(
+            agent=operation.agent,
+            operation=operation.name,
+            url=f"{self._base}/Agents/{operation.agent}/{operation.name}",
+            advice="check url (or rest_url)",
+        )
+        return Exchange(
+            endpoint=endpoint,
+            repeatable=repeatable,
+            write=partial(self._write, endpoint, parameters),
+            read=partial(self._read, operation),
+        )
+
+    def _write(self, endpoint: Endpoint, parameters: Mapping[str, Any] | None, credential: Secret) -> Call:
+        headers = {"Accept": "application/json", "Authorization": credential.reveal()}
+        if self._token:
+            headers["SO-AppToken"] = self._token
+        secrets: tuple[Secret, ...] = self._secrets
+        body = b""
+        if parameters is not None:
+            headers["Content-Type"] = "application/json; charset=utf-8"
+            connection = parameters.get("Connection")
+            if isinstance(connection, ErpConnection):
+                secrets = (*secrets, *connection.spec.config_fields.values())
+            try:
+                body = _encoded(parameters)
+            except Unreadable as problem:
+                message = f"not sent: {one_line(str(problem))}"
+                raise RemoteRejected(endpoint.operation, message, effect=Effect.NEVER_SENT) from None
+        return Call(endpoint=endpoint, headers=headers, body=body, secrets=secrets)
+
+    def _read(self, operation: Operation[T], call: Call, reply: Reply) -> T:
+        succeeded = _OK <= reply.status < 300  # noqa: PLR2004 -- the range of success
+        document: Any = None
+        fault: Fault | None = None
+        problem = "" if reply.body else "its body is empty"
+        if reply.body:
+            try:
+                document = parse_json(reply.body)
+                fault = find_fault(document, succeeded=succeeded)
+            except Unreadable as unreadable:
+                problem = str(unreadable)
+        raise_for_failure(call, reply, fault)
+        if not operation.reply.members:  # a void operation: nothing, or 204 with nothing
+            if not reply.body:
+                return operation.reply.build({})
+            problem = problem or "an answer where there should be none"
+        if not problem:
+            try:
+                return read_result(document, operation.reply)
+            except Unreadable as unreadable:
+                problem = str(unreadable)
+        raise MalformedResponse(operation.name, f"{call.endpoint.where} gave an answer that cannot be read: {problem}")
+
+
+def _listed(connection: ErpConnection) -> ListedConnection:
+    return ListedConnection(
+        erp_connection_id=connection.erp_connection_id,
+        display_name=connection.spec.display_name,
+        connection_id=connection.connection_id,
+        erp_connector_id=connection.spec.erp_connector_id,
+    )
+
+
+def _encoded(parameters: Mapping[str, Any]) -> bytes:
+    plain = {
+        name: _connection_object(value) if isinstance(value, ErpConnection) else _plain(name, value)
+        for name, value in parameters.items()
+    }
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _connection_object(connection: ErpConnection) -> dict[str, Any]:
+    values = zip(ERP_CONNECTION.members, ERP_CONNECTION.values_of(connection), strict=True)
+    return {member.name: _plain(member.name, value, member.kind) for member, value in values}
+
+
+def _plain(name: str, value: Any, kind: Kind | None = None) -> Any:
+    """Return a value as JSON has it, checked like the SOAP one.
+
+    Raises:
+        Unreadable: an integer is out of range, or a text is no Unicode.
+    """
+    if kind is Kind.DICTIONARY:
+        return {
+            _sendable(f"a key of {name}", key): _sendable(f"{name}[{key}]", each.reveal())
+            for key, each in value.items()
+        }
+    if kind is Kind.INTS:
+        return [_plain(name, each) for each in value]
+    if isinstance(value, str):
+        return _sendable(name, value)
+    if not isinstance(value, bool):
+        write_int(name, value)
+    return value
+
+
+def _sendable(name: str, text: str) -> str:
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise Unreadable(f"{name} holds half a surrogate pair")
+    return text
+
+
+def _authorization(tenant: str, credentials: Credentials) -> Secret:
+    """Return the Authorization header's value. A ticket is sent as it is, not encoded again."""
+    if credentials.kind is AuthKind.PASSWORD:
+        username, password = credentials.username.reveal(), credentials.password.reveal()
+        if ":" in username:
+            raise ConfigurationError(f"tenant {tenant}: auth.username holds a colon, which Basic cannot carry")
+        pair = _utf8(tenant, f"{username}:{password}")
+        return Secret(f"Basic {base64.b64encode(pair).decode()}")
+    if credentials.kind is AuthKind.TICKET:
+        return Secret(f"SOTicket {_header_value(tenant, 'ticket', credentials.ticket.reveal())}")
+    return Secret(f"Bearer {_header_value(tenant, 'token', credentials.token.reveal())}")
+
+
+def _utf8(tenant: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"tenant {tenant}: auth holds half a surrogate pair") from None
+
+
+def _header_value(tenant: str, name: str, value: str) -> str:
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        raise ConfigurationError(f"tenant {tenant}: auth.{name} holds characters that an HTTP header cannot carry")
+    return value

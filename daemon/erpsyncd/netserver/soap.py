@@ -1,0 +1,148 @@
+"""The port's operations as SOAP exchanges: which agent, which ServicesNN, which address."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, TypeVar
+
+from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.results import PluginResponse
+from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.tenants import AuthKind, Credentials, TenantSpec
+from erpsyncd.errors import MalformedResponse
+from erpsyncd.netserver.calls import Call, Endpoint, Exchange, Reply
+from erpsyncd.netserver.carriers import ERP_CONNECTION, Unreadable
+from erpsyncd.netserver.envelopes import envelope_template, soap_action
+from erpsyncd.netserver.failures import Fault, raise_for_failure
+from erpsyncd.netserver.operations import (
+    AUTHENTICATE,
+    DELETE_CONNECTION,
+    GET_CONNECTION,
+    GET_LIST,
+    HAS_CONNECTIONS,
+    SAVE_CONNECTION,
+    Login,
+    Operation,
+)
+from erpsyncd.netserver.xml_replies import Element, find_fault, parse_envelope, read_reply
+
+T = TypeVar("T")
+
+#: The oldest ServicesNN that installations newer than 2020 still have (domain.md §1.3).
+OLDEST_CURRENT_SERVICES = 84
+#: The MDO list of ERP connections (domain.md §4.7).
+_CONNECTIONS_LIST = "erpconnections"
+
+
+class SoapDialect:
+    """One tenant's SOAP. SoPrincipal and MDO use `erpsync_services`, as ErpSync does; Quote has its own."""
+
+    def __init__(self, tenant: TenantSpec, credentials: Credentials) -> None:
+        self._tenant = tenant
+        self._credentials = credentials
+        self._secrets = (credentials.password, credentials.application_token)
+        token = credentials.application_token
+        self._token = (token,) if token.reveal() else ()
+
+    @property
+    def fixed_credential(self) -> Secret | None:
+        """The ticket or token that was given to us; None where we have to log in for one."""
+        given = {AuthKind.TICKET: self._credentials.ticket, AuthKind.BEARER: self._credentials.token}
+        return given.get(self._credentials.kind)
+
+    def log_in(self) -> Exchange[Login]:
+        """Exchange the username and the password for a ticket."""
+        return self._exchange(AUTHENTICATE, (self._credentials.username, self._credentials.password))
+
+    def list_connections(self) -> Exchange[tuple[ListedConnection, ...] | None]:
+        """Read the MDO list; headings are neither asked for nor taken for connections."""
+        listing = self._exchange(GET_LIST, (_CONNECTIONS_LIST, True, False))
+
+        def read(call: Call, reply: Reply) -> tuple[ListedConnection, ...] | None:
+            items = listing.read(call, reply)
+            return None if items is None else tuple(found for item in items for found in item)
+
+        return Exchange(endpoint=listing.endpoint, repeatable=True, write=listing.write, read=read)
+
+    def get_connection(self, erp_connection_id: int) -> Exchange[ErpConnection | None]:
+        """Read one connection."""
+        return self._exchange(GET_CONNECTION, (erp_connection_id,))
+
+    def save_connection(self, connection: ErpConnection) -> Exchange[ErpConnection | None]:
+        """Write one connection, whole."""
+        return self._exchange(SAVE_CONNECTION, ERP_CONNECTION.values_of(connection), repeatable=False)
+
+    def delete_connection(self, erp_connection_id: int) -> Exchange[bool]:
+        """Delete one connection."""
+        return self._exchange(DELETE_CONNECTION, (erp_connection_id,), repeatable=False)
+
+    def has_connections(self) -> Exchange[PluginResponse | None]:
+        """Ask for Quote connections."""
+        return self._exchange(HAS_CONNECTIONS, ())
+
+    def _exchange(self, operation: Operation[T], values: tuple[Any, ...], *, repeatable: bool = True) -> Exchange[T]:
+        endpoint = self._endpoint(operation)
+        return Exchange(
+            endpoint=endpoint,
+            repeatable=repeatable,
+            write=partial(self._write, operation, endpoint, values),
+            read=partial(self._read, operation),
+        )
+
+    def _version(self, operation: Operation[Any]) -> int:
+        return self._tenant.quote_services if operation.agent == "Quote" else self._tenant.erpsync_services
+
+    def _endpoint(self, operation: Operation[Any]) -> Endpoint:
+        version = self._version(operation)
+        setting = "quote_services" if operation.agent == "Quote" else "erpsync_services"
+        advice = f"check {setting} = {version} and url (or soap_url)"
+        if version < OLDEST_CURRENT_SERVICES:
+            advice += f": installations newer than 2020 have no Services{version}, set {setting} = 86 or 88"
+        return Endpoint(
+            agent=operation.agent,
+            operation=operation.name,
+            url=f"{self._tenant.soap_base}/Services{version}/{operation.agent}.svc",
+            advice=advice,
+        )
+
+    def _write(self, operation: Operation[Any], endpoint: Endpoint, values: tuple[Any, ...], ticket: Secret) -> Call:
+        version = self._version(operation)
+        headers = ("ApplicationToken",) if self._token else ()
+        head: tuple[Secret, ...] = self._token
+        if operation is not AUTHENTICATE:  # SoPrincipal takes the application token only
+            headers, head = (*headers, "Credentials"), (*head, ticket)
+        body = envelope_template(operation, version, headers).render(operation.name, (*head, *values))
+        return Call(
+            endpoint=endpoint,
+            headers={
+                "Content-Type": "text/xml; charset=utf-8",
+                "SOAPAction": soap_action(operation, version),
+                "Accept": "text/xml",
+            },
+            body=body,
+            secrets=(*self._secrets, ticket, *_secrets_among(values)),
+        )
+
+    def _read(self, operation: Operation[T], call: Call, reply: Reply) -> T:
+        version = self._version(operation)
+        envelope: Element | None = None
+        fault: Fault | None = None
+        problem = "its body is empty"
+        if reply.body:
+            try:
+                envelope = parse_envelope(reply.body)
+                fault = find_fault(envelope, version)
+            except Unreadable as unreadable:
+                problem, envelope = str(unreadable), None
+        raise_for_failure(call, reply, fault)
+        if envelope is not None:
+            try:
+                return read_reply(envelope, operation.reply, version)
+            except (Unreadable, RecursionError) as unreadable:
+                problem = str(unreadable)
+        raise MalformedResponse(operation.name, f"{call.endpoint.where} gave an answer that cannot be read: {problem}")
+
+
+def _secrets_among(values: tuple[Any, ...]) -> tuple[Secret, ...]:
+    fields = (value for value in values if isinstance(value, dict))
+    return tuple(secret for each in fields for secret in each.values())

@@ -1,0 +1,254 @@
+"""The daemon's life: schedule, signals, reload, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from erpsyncd.domain.results import RunReport
+from erpsyncd.errors import ConfigurationError, DaemonError
+from erpsyncd.service.notify import Notifier
+from erpsyncd.service.policy import Policy, RunOptions
+from erpsyncd.service.reconciler import Reconciler
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When the jobs run: an interval or a cron expression of five fields, in UTC."""
+
+    reconcile: timedelta | str
+    quote_check: timedelta | str
+    prune: timedelta | str
+    jitter: timedelta
+    stop_within: timedelta
+    """How long calls in flight may take to end after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """What a SIGHUP may change without a restart."""
+
+    schedule: Schedule
+    policy: Policy
+    restart_needed: tuple[str, ...] = ()
+    """The settings that differ but are only read at start."""
+
+
+class History(Protocol):
+    """What the prune job needs of the store."""
+
+    async def prune(self, *, now: datetime) -> int:
+        """Forget history past its retention; return how many rows went."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Daemon:
+    """Runs the jobs until it is told to stop. It never ends because of a tenant."""
+
+    reconciler: Reconciler
+    history: History
+    schedule: Schedule
+    reload: Callable[[], Reloaded]
+    """Reads the settings again and applies the log level.
+
+    Raises:
+        ConfigurationError: the file is bad; nothing was changed.
+    """
+
+    notifier: Notifier
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _one_run_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _signals: asyncio.Queue[signal.Signals] = field(default_factory=asyncio.Queue, init=False)
+    _jobs: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT; return the exit code, which is 0 for an orderly end."""
+        scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            # The defaults drop a run that is a second late, and pile up those that a sleeping machine missed.
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        with _signals_delivered_to(self._signals):
+            self._add_jobs(scheduler)
+            scheduler.start()
+            watch = asyncio.create_task(self._rearm_after_clock_jumps(scheduler))
+            self.notifier.ready(self._next_run(scheduler))
+            log.info("service.started", next_run=self._next_run(scheduler))
+            try:
+                await self._until_told_to_stop(scheduler)
+                # Not shutdown: that would cut off the run in flight.
+                scheduler.pause()
+                await self._stop()
+            finally:
+                watch.cancel()
+                scheduler.shutdown(wait=False)
+        log.info("service.stopped")
+        return 0
+
+    def _add_jobs(self, scheduler: AsyncIOScheduler) -> None:
+        """Arm every job; the first pass comes at once, because a restart must not cost an interval."""
+        for name, job, when, first in (
+            ("reconcile", self._reconcile, self.schedule.reconcile, self.now()),
+            ("quote_check", self._quote_check, self.schedule.quote_check, None),
+            ("prune", self._prune, self.schedule.prune, self.now()),
+        ):
+            trigger = _trigger(when, self.schedule.jitter)
+            # Named explicitly: without the argument APScheduler asks the trigger, with None it pauses the job.
+            start = {} if first is None else {"next_run_time": first}
+            scheduler.add_job(self._task(job), trigger, id=name, replace_existing=True, **start)
+
+    def _task(self, job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            task = asyncio.current_task()
+            assert task is not None, "the scheduler runs coroutines in tasks"
+            self._jobs.add(task)
+            try:
+                async with self._one_run_at_a_time:
+                    if not self.reconciler.stopping.is_set():
+                        await job()
+            except DaemonError as exc:
+                # The error is one that erpsyncd explains; a traceback would only hide its sentence.
+                log.error("run.failed", error_class=exc.error_class, error=str(exc))  # noqa: TRY400 -- see above
+            finally:
+                self._jobs.discard(task)
+
+        return run
+
+    async def _reconcile(self) -> None:
+        report = await self.reconciler.run(RunOptions(trigger="reconcile", scheduled=True))
+        self.notifier.status(_summary(report))
+
+    async def _quote_check(self) -> None:
+        if self.reconciler.policy.checks_enabled:
+            await self.reconciler.run(RunOptions(trigger="quote_check", scheduled=True, only_checks=True))
+
+    async def _prune(self) -> None:
+        rows = await self.history.prune(now=self.now())
+        log.info("history.pruned", rows=rows)
+
+    async def _until_told_to_stop(self, scheduler: AsyncIOScheduler) -> None:
+        while True:
+            received = await self._signals.get()
+            log.info("signal.received", signal=received.name)
+            if received is not signal.SIGHUP:
+                return
+            self._reload(scheduler)
+
+    def _reload(self, scheduler: AsyncIOScheduler) -> None:
+        self.notifier.reloading()
+        try:
+            reloaded = self.reload()
+        except ConfigurationError as exc:
+            kept = "the settings that were in force"
+            log.error("settings.rejected", error=str(exc), kept=kept)  # noqa: TRY400 -- the sentence says it all
+        else:
+            rearm = reloaded.schedule != self.schedule
+            self.schedule, self.reconciler.policy = reloaded.schedule, reloaded.policy
+            if rearm:
+                self._rearm(scheduler)
+            log.info("settings.reloaded", restart_needed=list(reloaded.restart_needed))
+        self.notifier.ready(self._next_run(scheduler))
+
+    def _rearm(self, scheduler: AsyncIOScheduler) -> None:
+        """Let every job run as the schedule says from now on."""
+        for name in ("reconcile", "quote_check", "prune"):
+            scheduler.reschedule_job(name, trigger=_trigger(getattr(self.schedule, name), self.schedule.jitter))
+
+    async def _rearm_after_clock_jumps(self, scheduler: AsyncIOScheduler) -> None:
+        """Re-arm the jobs when the wall clock was set: they wait for a time of day that may be far off now."""
+        every, tolerance = 5.0, 30.0
+        offset = time.time() - time.monotonic()
+        while True:
+            await asyncio.sleep(every)
+            jump = time.time() - time.monotonic() - offset
+            if abs(jump) > tolerance:
+                offset += jump
+                log.warning("clock.jumped", seconds=round(jump))
+                self._rearm(scheduler)
+
+    async def _stop(self) -> None:
+        """Let calls in flight end; after `stop_within`, or at a second signal, cut them off.
+
+        What is cut off leaves its intent open, and the next start settles it.
+        """
+        self.notifier.stopping()
+        self.reconciler.stopping.set()
+        running = set(self._jobs)
+        if not running:
+            return
+        log.info("service.stopping", jobs=len(running), stop_within_s=self.schedule.stop_within.total_seconds())
+        impatient = asyncio.create_task(self._second_signal())
+        ended = asyncio.create_task(_all_done(running))
+        await asyncio.wait(
+            {impatient, ended},
+            timeout=self.schedule.stop_within.total_seconds(),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        impatient.cancel()
+        if not ended.done():
+            log.warning("service.cut_off", jobs=len(self._jobs))
+            for task in running:
+                task.cancel()
+            await ended
+
+    async def _second_signal(self) -> None:
+        while await self._signals.get() is signal.SIGHUP:
+            pass
+
+    def _next_run(self, scheduler: AsyncIOScheduler) -> str:
+        job = scheduler.get_job("reconcile")
+        when = job.next_run_time if job else None
+        return f"next pass at {when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if when else "no pass is scheduled"
+
+
+def _trigger(when: timedelta | str, jitter: timedelta) -> BaseTrigger:
+    """Return APScheduler's trigger for an interval or a cron expression."""
+    if isinstance(when, timedelta):
+        # More jitter than interval would let a job overtake itself.
+        seconds = min(jitter.total_seconds(), when.total_seconds() / 4)
+        return IntervalTrigger(seconds=when.total_seconds(), jitter=seconds or None, timezone=UTC)
+    try:
+        trigger = CronTrigger.from_crontab(when, timezone=UTC)
+    except ValueError as exc:
+        raise ConfigurationError(f"schedule: {when!r} is not a cron expression: {exc}") from exc
+    trigger.jitter = jitter.total_seconds() or None
+    return trigger
+
+
+async def _all_done(tasks: set[asyncio.Task[None]]) -> None:
+    """Wait for all of them, however they end."""
+    await asyncio.wait(tasks)
+
+
+def _summary(report: RunReport) -> str:
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count) or "nothing to do"
+    return f"last pass {report.status}: {counts}"
+
+
+@contextmanager
+def _signals_delivered_to(queue: asyncio.Queue[signal.Signals]) -> Iterator[None]:
+    """Put SIGTERM, SIGINT and SIGHUP into a queue; the handlers do nothing else."""
+    loop = asyncio.get_running_loop()
+    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in wanted:
+        loop.add_signal_handler(number, queue.put_nowait, number)
+    try:
+        yield
+    finally:
+        for number in wanted:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,257 @@
+"""Reading the import document (design.md §8): all of it is right, or every problem is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+
+from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, ConnectionTemplate
+from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
+from erpsyncd.domain.input_rules import name_problem, text_problem, title_problem, url_problem
+from erpsyncd.domain.secrets import Reference, Scheme, Template
+from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, AuthKind, Protocol, TenantSpec
+from erpsyncd.errors import ConfigurationError
+from erpsyncd.service.formats import Unreadable, read_content
+from erpsyncd.service.secrets import SecretResolver
+from erpsyncd.service.tables import TableReader, kind_of
+
+_TENANT_KEYS = [
+    "name",
+    "url",
+    "soap_url",
+    "rest_url",
+    "protocol",
+    "erpsync_services",
+    "quote_services",
+    "calls_per_second",
+    "auth",
+]
+_CONNECTION_KEYS = [
+    "tenant",
+    "key",
+    "erp_connector_id",
+    "display_name",
+    "display_description",
+    "active",
+    "all_access",
+    "user_group_access_ids",
+    "associate_access_ids",
+    "state",
+    "config_fields",
+]
+#: Names that later releases give a meaning; nobody may use them for anything else until then.
+RESERVED_KEYS = frozenset(
+    [
+        "ca_file",
+        "client_certificate",
+        "client_key",
+        "proxy",
+        "careful",
+        "drift",
+        "environment",
+        "context",
+        "sync_all_after_save",
+        "erp_connector",
+        "user_groups",
+        "associates",
+        "templates",
+        "language",
+        "time_zone",
+    ]
+)
+_LATER_KINDS = ("system-user", "refresh-token")
+#: The vendor's condition: no more than this many calls per second and tenant.
+_VENDOR_RATE = 10
+
+
+def read_documents(
+    sources: Sequence[tuple[str, bytes]], *, stored_tenants: Callable[[], Container[str]] | None = None
+) -> Document:
+    """Read the files of one import together, each given as its name (`-` for stdin) and its content.
+
+    `stored_tenants` is asked only for a document that is refused anyway, so that its problems are all listed;
+    one that can be read is checked against the store by the store, which is all the checking without it.
+
+    Raises:
+        ConfigurationError: with every problem of every file and its place; secrets are never repeated.
+    """
+    problems: list[str] = []
+    tenants: list[DocumentTenant] = []
+    connections: list[DocumentConnection] = []
+    for name, content in sources:
+        top = _read_top(name, content, problems)
+        if top:
+            tenants += [_read_tenant(table) for table in top.tables("tenants")]
+            connections += [_read_connection(table) for table in top.tables("connections")]
+    problems += _repeated(tenants, connections)
+    if problems:
+        if stored_tenants is not None:
+            problems += _strangers(tenants, connections, stored_tenants)
+        names = ", ".join("standard input" if name == "-" else name for name, _ in sources)
+        raise ConfigurationError(f"{names} cannot be imported", problems=tuple(problems))
+    return Document(tenants=tuple(tenants), connections=tuple(connections))
+
+
+def document_warnings(document: Document) -> tuple[str, ...]:
+    """Return what is allowed but hardly meant, one sentence each with its place."""
+    return tuple(
+        f"{tenant.place}.calls_per_second: is above {_VENDOR_RATE}, the most that the vendor allows "
+        f"({tenant.spec.name})"
+        for tenant in document.tenants
+        if tenant.spec.calls_per_second > _VENDOR_RATE
+    )
+
+
+def check_references(document: Document, *, resolver: SecretResolver, resolve: bool) -> None:
+    """Check that what the document refers to can be read: files always, everything else with `resolve`.
+
+    The environment and the credentials of an operator's shell are seldom those of the daemon. Connections that
+    are to be absent need no secrets.
+
+    Raises:
+        ConfigurationError: with one problem for each reference, at the first place that uses it.
+    """
+    users: dict[Reference, list[str]] = {}
+    for place, template in _templates(document):
+        for reference in template.references:
+            if resolve or reference.scheme is Scheme.FILE:
+                users.setdefault(reference, []).append(place)
+    _, missing = resolver.resolve(users)
+    if missing:
+        problems = tuple(
+            f"{places[0]}: {missing[reference]}" + (f" (and {len(places) - 1} more places)" if places[1:] else "")
+            for reference, places in users.items()
+            if reference in missing
+        )
+        raise ConfigurationError("the document refers to secrets that cannot be read", problems=problems)
+
+
+def _strangers(
+    tenants: Sequence[DocumentTenant],
+    connections: Sequence[DocumentConnection],
+    stored_tenants: Callable[[], Container[str]],
+) -> Iterator[str]:
+    described = {tenant.spec.name for tenant in tenants}
+    strange = [entry for entry in connections if entry.tenant and entry.tenant not in described]
+    stored = stored_tenants() if strange else frozenset[str]()
+    for entry in strange:
+        if entry.tenant not in stored:
+            yield f"{entry.place}: there is no tenant {entry.tenant!r}, neither here nor in the store"
+
+
+def _templates(document: Document) -> Iterator[tuple[str, Template]]:
+    for tenant in document.tenants:
+        for name, template in tenant.spec.auth.fields.items():
+            yield f"{tenant.place}.auth.{name}", template
+    for connection in document.connections:
+        if connection.present:
+            for name, template in connection.template.config_fields.items():
+                yield f"{connection.place}.config_fields.{name}", template
+
+
+def _read_top(name: str, content: bytes, problems: list[str]) -> TableReader | None:
+    """Return the outermost table of a file, or None where there is none to look into."""
+    try:
+        value = read_content(name, content)
+    except Unreadable as exc:
+        problems.append(f"{name}: {exc}")
+        return None
+    if not isinstance(value, dict):
+        problems.append(f"{name}: must hold [[tenants]] and [[connections]], not {kind_of(value)}")
+        return None
+    if not value:
+        problems.append(f"{name}: is empty: it has neither [[tenants]] nor [[connections]]")
+        return None
+    top = TableReader(value, f"{name}: ", problems)
+    top.refuse_unknown(("tenants", "connections"), RESERVED_KEYS)
+    return top
+
+
+def _read_tenant(table: TableReader) -> DocumentTenant:
+    name = table.text("name", name_problem)
+    table.label = _label(name)
+    table.refuse_unknown(_TENANT_KEYS, RESERVED_KEYS)
+    protocol = table.choice("protocol", tuple(Protocol), default=Protocol.SOAP)
+    return DocumentTenant(
+        place=table.place,
+        spec=TenantSpec(
+            name=name,
+            url=table.text("url", url_problem),
+            soap_url=table.optional_text("soap_url", url_problem),
+            rest_url=table.optional_text("rest_url", url_problem),
+            protocol=Protocol(protocol or Protocol.SOAP),
+            erpsync_services=table.whole("erpsync_services", 84, 88, default=86),
+            quote_services=table.whole("quote_services", 83, 88, default=83),
+            calls_per_second=table.rate("calls_per_second", default=10.0),
+            auth=_read_auth(table.table("auth")),
+        ),
+    )
+
+
+def _read_auth(table: TableReader | None) -> Auth:
+    word = table.choice("kind", tuple(AuthKind), later=_LATER_KINDS) if table else None
+    if table is None or word is None:
+        return Auth(kind=AuthKind.PASSWORD, fields={})
+    kind = AuthKind(word)
+    required, optional = AUTH_FIELDS[kind]
+    table.refuse_unknown(("kind", *required, *optional), RESERVED_KEYS)
+    names = (*required, *(name for name in optional if name in table))
+    return Auth(kind=kind, fields={name: table.template(name) for name in names})
+
+
+def _read_connection(table: TableReader) -> DocumentConnection:
+    tenant = table.text("tenant", name_problem)
+    key = table.text("key", name_problem)
+    table.label = _label(tenant, key)
+    table.refuse_unknown(_CONNECTION_KEYS, RESERVED_KEYS)
+    config = table.table("config_fields") if "config_fields" in table else None
+    present = table.choice("state", ("present", "absent"), default="present") != "absent"
+    # An absent one is only deleted: what it was like need not be repeated.
+    return DocumentConnection(
+        tenant=tenant,
+        key=key,
+        present=present,
+        place=table.place,
+        template=ConnectionTemplate(
+            erp_connector_id=table.whole("erp_connector_id", 1, default=None if present else 0),
+            display_name=table.text(
+                "display_name", title_problem, longest=MAX_DISPLAY_TEXT, default=None if present else ""
+            ),
+            display_description=table.text("display_description", text_problem, longest=MAX_DISPLAY_TEXT, default=""),
+            active=table.truth("active", default=True),
+            all_access=table.truth("all_access", default=False),
+            user_group_access_ids=table.ids("user_group_access_ids"),
+            associate_access_ids=table.ids("associate_access_ids"),
+            config_fields=config.templates() if config else {},
+        ),
+    )
+
+
+def _label(*names: str) -> str:
+    """Return ` (acme/visma-no)`, as far as the names are such that a message can show them."""
+    return f" ({'/'.join(names)})" if all(name_problem(name) is None for name in names) else ""
+
+
+def _repeated(tenants: Iterable[DocumentTenant], connections: Sequence[DocumentConnection]) -> Iterator[str]:
+    """Name what stands twice in the files of one import."""
+    yield from _twice("stands twice", (((item.spec.name,), f"{item.place}.name") for item in tenants))
+    yield from _twice("stands twice", (((item.tenant, item.key), f"{item.place}.key") for item in connections))
+    yield from _twice(
+        "has the same tenant, connector and display name as another connection",
+        (
+            (
+                (item.tenant, item.template.erp_connector_id, item.template.display_name),
+                f"{item.place}.display_name",
+            )
+            for item in connections
+            if item.present
+        ),
+    )
+
+
+def _twice(reason: str, entries: Iterable[tuple[tuple[str | int, ...], str]]) -> Iterator[str]:
+    first: dict[tuple[str | int, ...], str] = {}
+    for identity, place in entries:
+        if identity in first:
+            yield f"{place}: {reason}; the first is {first[identity]}"
+        elif all(identity):  # what is missing was noted as such
+            first[identity] = place

@@ -1,0 +1,65 @@
+"""The numbers and switches of a pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+
+from erpsyncd.domain.plan import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How passes behave, from the settings."""
+
+    settle: timedelta = timedelta(seconds=120)
+    """How long after an unanswered create the tenant must not show it before it is sent again."""
+
+    call_budget: timedelta = timedelta(seconds=390)
+    """How long one call may take with all its attempts; a call is sent only under a lease that outlasts it."""
+
+    tenants_at_once: int = 32
+    connections_at_once: int = 2
+    limits: Limits = field(default_factory=Limits)
+    backoff_first: timedelta = timedelta(minutes=1)
+    backoff_longest: timedelta = timedelta(hours=6)
+    breaker_failures: int = 8
+    """After so many transient failures in a row a tenant is parked."""
+
+    breaker_park: timedelta = timedelta(minutes=15)
+    checks_enabled: bool = True
+    check_interval: timedelta = timedelta(hours=6)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a tenant is leased; renewed before each call that it would not outlast."""
+        return self.call_budget * 1.25
+
+    def next_attempt(self, *, now: datetime, attempts: int, rng: Random) -> datetime:
+        """Return when a connection that failed `attempts` times in a row is tried again: doubling, with jitter."""
+        doublings = min(attempts - 1, 30)
+        delay = min(self.backoff_first * 2**doublings, self.backoff_longest)
+        jittered: timedelta = delay * rng.uniform(0.75, 1.0)
+        return now + jittered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What one run was asked to do."""
+
+    trigger: str
+    """Who asked: `run-once`, `reconcile`, `quote_check`."""
+
+    dry_run: bool = False
+    scheduled: bool = False
+    """Honour backoff and the breaker; a person who runs a pass by hand wants it tried now."""
+
+    check_always: bool = False
+    """Check every tenant, not only those that changed or whose last answer is old."""
+
+    only_checks: bool = False
+    """Leave connections alone; the `quote_check` job."""
+
+    force: frozenset[str] = frozenset()
+    """Tenants whose safety limits are overridden once."""

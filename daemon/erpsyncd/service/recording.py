@@ -1,0 +1,102 @@
+"""The pass's memory: every outcome goes to the store first, then to the log, then into the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from erpsyncd.domain.connections import StoredConnection
+from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.ports import PassStore
+from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, Verdict
+
+log = structlog.stdlib.get_logger(__name__)
+
+_APPLIED = (Status.CREATED, Status.UPDATED, Status.DELETED)
+
+
+@dataclass(kw_only=True)
+class Recorder:
+    """Records one tenant's pass. Without a lease (a dry run) it only collects, and writes nothing."""
+
+    store: PassStore
+    lease: Lease | None
+    run_id: int
+    now: Callable[[], datetime]
+    outcomes: list[Outcome] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+
+    async def open_intent(self, connection: StoredConnection, kind: ChangeKind, seen: frozenset[int]) -> int:
+        """Commit that a write is about to be sent; return the intent's id."""
+        assert self.lease is not None, "a dry run sends nothing"
+        return await self.store.open_intent(
+            self.lease, run_id=self.run_id, connection=connection, kind=kind, seen=seen, sent_at=self.now()
+        )
+
+    async def settle(
+        self,
+        connection: StoredConnection,
+        verdict: Verdict,
+        outcome: Outcome | None,
+        *,
+        intent_id: int | None = None,
+    ) -> None:
+        """Record what became of a connection; report it only once that is on disk."""
+        if self.lease is not None:
+            await self.store.settle(
+                self.lease,
+                run_id=self.run_id,
+                connection=connection,
+                verdict=verdict,
+                outcome=outcome,
+                intent_id=intent_id,
+                at=self.now(),
+            )
+        if outcome is not None:
+            self.report(outcome, erp_connection_id=verdict.erp_connection_id or connection.erp_connection_id)
+
+    def report(self, outcome: Outcome, *, erp_connection_id: int | None = None) -> None:
+        """Put an outcome into the report and the log."""
+        self.outcomes.append(outcome)
+        event = {"tenant": outcome.tenant, "key": outcome.key, "change": outcome.change}
+        if outcome.status in _APPLIED:
+            log.info("connection.applied", **event, erp_connection_id=erp_connection_id, fields=list(outcome.fields))
+        elif outcome.status is Status.PLANNED:
+            log.info("connection.planned", **event, fields=list(outcome.fields))
+        elif outcome.status in (Status.FAILED, Status.IN_DOUBT):
+            log.warning(
+                "connection.failed" if outcome.key else "tenant.failed",
+                **event,
+                error_class=outcome.error_class,
+                error=outcome.error,
+            )
+        else:
+            log.debug("connection.skipped", **event, error_class=outcome.error_class)
+
+    async def check(self, check: Check) -> None:
+        """Record a HasConnections answer and each record that it says was changed."""
+        assert self.lease is not None, "a dry run checks nothing"
+        await self.store.record_check(self.lease, run_id=self.run_id, check=check)
+        self.checks.append(check)
+        log.info(
+            "check.recorded",
+            tenant=check.tenant,
+            operation=check.operation,
+            is_ok=check.response.is_ok,
+            user_explanation=check.response.user_explanation,
+            tech_explanation=check.response.tech_explanation,
+            error_code=check.response.error_code,
+            changed_records=len(check.response.changes),
+        )
+        for item in check.response.changes:
+            log.info(
+                "changed_data.recorded",
+                tenant=check.tenant,
+                operation=check.operation,
+                change=item.change,
+                table_name=item.table_name,
+                record_id=item.record_id,
+            )

@@ -1,0 +1,127 @@
+"""Settle what a crash or a lost answer left open, before anything new is done (design.md §5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from erpsyncd.domain.connections import ErpConnection, State, StoredConnection
+from erpsyncd.domain.intents import Intent
+from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
+from erpsyncd.errors import ConnectionFailed, Unauthorized
+from erpsyncd.service.recording import Recorder
+from erpsyncd.service.remote import Remote
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """Settles the open intents of one tenant."""
+
+    tenant: str
+    remote: Remote
+    recorder: Recorder
+    settle: timedelta
+    now: Callable[[], datetime]
+
+    async def settle_intents(self, intents: tuple[Intent, ...], owners: dict[int, StoredConnection]) -> frozenset[int]:
+        """Settle what can be settled; return the row ids of the connections that have to wait.
+
+        Updates and deletes are simply due again. Creates are looked up under the connector and name that the
+        intent sent, among ids that nobody owns and that were not there before.
+        """
+        waiting: set[int] = set()
+        for intent in intents:
+            connection = owners.get(intent.connection_row_id)
+            if connection is None:
+                continue
+            if intent.kind is not ChangeKind.CREATE:
+                await self._again(intent, connection)
+                continue
+            if not await self._look_up(intent, connection):
+                waiting.add(connection.id)
+        return frozenset(waiting)
+
+    async def _look_up(self, intent: Intent, connection: StoredConnection) -> bool:
+        """Settle one create, if that is possible now."""
+        try:
+            found = await self.remote.find_unowned(
+                erp_connector_id=intent.erp_connector_id,
+                display_name=intent.display_name,
+                unless_seen=intent.seen,
+            )
+        except (ConnectionFailed, Unauthorized) as exc:
+            await self._wait(intent, connection, State.FAILED, exc.error_class, f"cannot look up an open create: {exc}")
+            return False
+        if len(found) == 1:
+            await self._adopt(intent, connection, found[0])
+            return True
+        if found:
+            ids = ", ".join(str(item.erp_connection_id) for item in found)
+            await self._wait(
+                intent,
+                connection,
+                State.IN_DOUBT,
+                "in_doubt",
+                f"an unanswered create may have made any of the connections {ids}; say which with: "
+                f"erpsyncd connections resolve {self.tenant} {connection.key} --id N",
+            )
+            return False
+        # A clock that jumped back must not make us wait longer than we said.
+        certain_at = intent.sent_at + self.settle
+        if self.now() < certain_at and intent.sent_at <= self.now():
+            await self._wait(
+                intent,
+                connection,
+                State.FAILED,
+                "unsettled",
+                f"a create sent at {intent.sent_at:%Y-%m-%dT%H:%M:%SZ} was not answered and the tenant does not show "
+                f"it yet; it is sent again from {certain_at:%Y-%m-%dT%H:%M:%SZ} (remote.settle)",
+            )
+            return False
+        await self._again(intent, connection)
+        return True
+
+    async def _adopt(self, intent: Intent, connection: StoredConnection, found: ErpConnection) -> None:
+        """Take the one match as ours. What it holds is not known, so it is pushed once."""
+        self.remote.own(found.erp_connection_id)
+        verdict = Verdict(
+            state=State.PENDING,
+            erp_connection_id=found.erp_connection_id,
+            connection_id=found.connection_id,
+            applied={},
+            attempts=connection.attempts,
+        )
+        await self.recorder.settle(connection, verdict, None, intent_id=intent.id)
+        log.info(
+            "connection.recovered",
+            tenant=self.tenant,
+            key=connection.key,
+            change=intent.kind,
+            erp_connection_id=found.erp_connection_id,
+        )
+
+    async def _again(self, intent: Intent, connection: StoredConnection) -> None:
+        """Close the intent and make its connection due, with what stands in the tenant counted as unknown."""
+        verdict = Verdict(state=State.PENDING, applied={}, attempts=connection.attempts)
+        await self.recorder.settle(connection, verdict, None, intent_id=intent.id)
+        log.info("connection.recovered", tenant=self.tenant, key=connection.key, change=intent.kind)
+
+    async def _wait(
+        self, intent: Intent, connection: StoredConnection, state: State, error_class: str, error: str
+    ) -> None:
+        """Leave the intent open and report that."""
+        outcome = Outcome(
+            tenant=self.tenant,
+            key=connection.key,
+            status=Status.IN_DOUBT,
+            change=intent.kind,
+            error_class=error_class,
+            error=error,
+        )
+        verdict = Verdict(state=state, attempts=connection.attempts)
+        await self.recorder.settle(connection, verdict, outcome)

@@ -1,0 +1,164 @@
+"""One tenant's API as a pass uses it: under its lease, counted, and with its list read once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from erpsyncd.domain.connections import ErpConnection, ListedConnection, name_variants
+from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.plan import candidates, is_twin
+from erpsyncd.domain.ports import PassStore, TenantApi
+from erpsyncd.domain.results import PluginResponse
+from erpsyncd.errors import DaemonError, MalformedResponse, NotTried, RemoteError, TemporaryRemoteError, Unauthorized
+from erpsyncd.service.policy import Policy
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class LeaseHolder:
+    """Keeps a lease longer than the call that is about to be made."""
+
+    store: PassStore
+    lease: Lease
+    policy: Policy
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float] = time.monotonic
+    taken_at: float
+    """Monotonic seconds, read before the claim was sent, so that our idea of its end is never too late."""
+
+    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def cover_call(self) -> None:
+        """Return once the lease outlasts a call.
+
+        Raises:
+            LeaseLost: another process has the tenant now.
+        """
+        seconds = self.policy.lease.total_seconds()
+        budget = self.policy.call_budget.total_seconds()
+        async with self._renewing:
+            asked_at = self.monotonic()
+            if asked_at + budget <= self.taken_at + seconds:
+                return
+            await self.store.renew(self.lease, now=self.now(), seconds=seconds)
+            self.taken_at = asked_at
+
+
+@dataclass(kw_only=True)
+class Remote:
+    """A tenant in a pass. Counts what answered and what did not, and says when to stop asking."""
+
+    api: TenantApi
+    store: PassStore
+    tenant_id: int
+    holder: LeaseHolder | None
+    """None in a dry run, which has no lease and cannot write."""
+
+    breaker_failures: int
+    transient_failures: int
+    answered: int = 0
+    last_error: DaemonError | None = None
+    stopped_by: DaemonError | None = None
+    """Why no further call should be made: refused credentials or too many transient failures in a row."""
+
+    _listed: tuple[ListedConnection, ...] | None = None
+    _by_name: dict[str, list[ListedConnection]] = field(default_factory=lambda: defaultdict(list))
+    _owned: set[int] = field(default_factory=set)
+    _listing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def save_connection(self, connection: ErpConnection) -> ErpConnection:
+        """Save it; see the port."""
+        saved = await self._call(self.api.save_connection, connection)
+        self.own(saved.erp_connection_id)
+        return saved
+
+    async def delete_connection(self, erp_connection_id: int) -> None:
+        """Delete it; see the port."""
+        await self._call(self.api.delete_connection, erp_connection_id)
+
+    async def has_connections(self) -> PluginResponse:
+        """Ask it; see the port."""
+        return await self._call(self.api.has_connections)
+
+    async def observe(self, erp_connection_id: int) -> ErpConnection | None:
+        """Read a connection; None when it is certain that the tenant does not have it.
+
+        "Nothing" is also how a failed read can look (contract.md), so it counts only when the tenant's list
+        does not show the id either.
+        """
+        observed = await self._call(self.api.get_connection, erp_connection_id)
+        if observed is None and any(item.erp_connection_id == erp_connection_id for item in await self.listed()):
+            raise MalformedResponse(
+                "GetConnection", f"the answer for connection {erp_connection_id} is empty, but the tenant lists it"
+            )
+        return observed
+
+    async def listed(self) -> tuple[ListedConnection, ...]:
+        """Return what the tenant has, as listed once in this pass."""
+        async with self._listing:
+            if self._listed is None:
+                self._listed = await self._call(self.api.list_connections)
+                self._owned |= await self.store.owned_ids(self.tenant_id)
+                for item in self._listed:
+                    for name in name_variants(item.display_name):
+                        self._by_name[name].append(item)
+            return self._listed
+
+    async def seen_ids(self) -> frozenset[int]:
+        """Return the ids in the tenant's list."""
+        return frozenset(item.erp_connection_id for item in await self.listed())
+
+    def own(self, erp_connection_id: int) -> None:
+        """Count this id as ours from now on."""
+        self._owned.add(erp_connection_id)
+
+    async def find_unowned(
+        self, *, erp_connector_id: int, display_name: str, unless_seen: frozenset[int] = frozenset()
+    ) -> tuple[ErpConnection, ...]:
+        """Return the connections with this connector and name that nobody owns, each confirmed by reading it."""
+        await self.listed()
+        same_name = {
+            item.erp_connection_id: item for name in name_variants(display_name) for item in self._by_name.get(name, ())
+        }
+        found = candidates(
+            same_name.values(),
+            erp_connector_id=erp_connector_id,
+            owned=self._owned | unless_seen,
+        )
+        read = [await self._call(self.api.get_connection, item.erp_connection_id) for item in found]
+        return tuple(
+            observed
+            for observed in read
+            if observed and is_twin(observed, erp_connector_id=erp_connector_id, display_name=display_name)
+        )
+
+    async def _call(self, operation: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        if self.stopped_by is not None:
+            raise NotTried(f"not tried, because the pass over its tenant ended: {self.stopped_by}")
+        if self.holder is not None:
+            await self.holder.cover_call()
+        try:
+            result = await operation(*arguments)
+        except Unauthorized as exc:
+            self.last_error = self.stopped_by = exc
+            raise
+        except TemporaryRemoteError as exc:
+            self.last_error = exc
+            self.transient_failures += 1
+            if self.transient_failures >= self.breaker_failures:
+                self.stopped_by = exc
+            raise
+        except RemoteError as exc:
+            self.last_error = exc
+            self.transient_failures = 0
+            raise
+        self.answered += 1
+        self.transient_failures = 0
+        return result

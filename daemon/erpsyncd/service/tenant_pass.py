@@ -1,0 +1,251 @@
+"""One pass over one tenant, step by step as in design.md §3."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import TypeVar
+
+from erpsyncd.domain.connections import MAX_CONFIG_VALUE, DesiredConnection, State, StoredConnection
+from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.plan import Change, raise_if_unsafe
+from erpsyncd.domain.ports import PassStore
+from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, TenantReport
+from erpsyncd.domain.secrets import Reference, Secret
+from erpsyncd.domain.tenants import Tenant
+from erpsyncd.errors import ConnectionFailed, NotTried, SecretMissing, SecretUnusable, Unauthorized, UnsafePlan
+from erpsyncd.service.connection_pass import ConnectionPass
+from erpsyncd.service.policy import Policy, RunOptions
+from erpsyncd.service.recording import Recorder
+from erpsyncd.service.recovery import Recovery
+from erpsyncd.service.remote import Remote
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """The references of one tenant as this pass found them."""
+
+    values: Mapping[Reference, Secret]
+    reasons: Mapping[Reference, str]
+    """Why the others cannot be resolved."""
+
+    changed: frozenset[Reference] = frozenset()
+    """Those whose value is not the one that was last seen, or that cannot be resolved any more."""
+
+
+@dataclass(kw_only=True)
+class TenantPass:
+    """Everything one pass over one tenant needs; `run` walks through its steps."""
+
+    tenant: Tenant
+    store: PassStore
+    remote: Remote
+    recorder: Recorder
+    resolved: Resolved
+    policy: Policy
+    options: RunOptions
+    now: Callable[[], datetime]
+    rng: Random
+    stopping: asyncio.Event
+    lease: Lease | None
+    check_error: str | None = None
+    unsafe: UnsafePlan | None = None
+    _due_in_sync: int = field(default=0, init=False)
+    _crash: BaseException | None = field(default=None, init=False)
+
+    async def run(self) -> TenantReport:
+        """Recover, plan, gate, apply, check."""
+        if not self.options.only_checks:
+            waiting = await self._recover()
+            due = await self._due(waiting)
+            try:
+                await self._reconcile(due)
+            except UnsafePlan as exc:
+                self.unsafe = exc
+        if self._check_is_due():
+            await self._check()
+        return await self._report()
+
+    async def _recover(self) -> frozenset[int]:
+        intents = await self.store.open_intents(self.tenant.id)
+        if not intents:
+            return frozenset()
+        rows = frozenset(intent.connection_row_id for intent in intents)
+        owners = {row.id: row for row in await self.store.connections_by_row_id(self.tenant.id, rows)}
+        if self.options.dry_run:
+            for connection in owners.values():
+                self.recorder.report(self._unsettled(connection))
+            return rows
+        recovery = Recovery(
+            tenant=self.tenant.name,
+            remote=self.remote,
+            recorder=self.recorder,
+            settle=self.policy.settle,
+            now=self.now,
+        )
+        return await recovery.settle_intents(intents, owners)
+
+    async def _due(self, waiting: frozenset[int]) -> tuple[StoredConnection, ...]:
+        due = await self.store.due_connections(
+            self.tenant.id,
+            now=self.now(),
+            honour_backoff=self.options.scheduled,
+            using=self.resolved.changed if self.options.dry_run else frozenset(),
+        )
+        self._due_in_sync = sum(connection.state is State.IN_SYNC for connection in due)
+        return tuple(connection for connection in due if connection.id not in waiting)
+
+    async def _reconcile(self, due: tuple[StoredConnection, ...]) -> None:
+        """Deletes first: they are gated before any write, and a name must be free before it is used again."""
+        if not due:
+            return
+        one = ConnectionPass(
+            tenant=self.tenant.name,
+            remote=self.remote,
+            recorder=self.recorder,
+            policy=self.policy,
+            now=self.now,
+            rng=self.rng,
+        )
+        deletes: list[Change] = []
+
+        async def plan_delete(stored: StoredConnection) -> None:
+            change = await one.plan(DesiredConnection(stored=stored, spec=None))
+            if change is not None:
+                deletes.append(change)
+
+        async def converge(stored: StoredConnection) -> None:
+            try:
+                desired = self._desired(stored)
+            except ConnectionFailed as exc:
+                kind = ChangeKind.UPDATE if stored.erp_connection_id else ChangeKind.CREATE
+                await one.fail(DesiredConnection(stored=stored, spec=None), exc, kind)
+                return
+            if not self.options.dry_run:
+                await one.converge(desired)
+            elif (change := await one.plan(desired)) is not None:
+                await one.planned(change)
+
+        await self._each((row for row in due if not row.present), plan_delete)
+        await self._gate(deletes)
+        await self._each(deletes, one.planned if self.options.dry_run else one.apply)
+        await self._each((row for row in due if row.present), converge)
+
+    async def _gate(self, deletes: list[Change]) -> None:
+        if deletes and self.tenant.name not in self.options.force:
+            raise_if_unsafe(
+                deletes,
+                tenant=self.tenant.name,
+                connections=len(await self.store.owned_ids(self.tenant.id)),
+                limits=self.policy.limits,
+            )
+
+    def _desired(self, stored: StoredConnection) -> DesiredConnection:
+        try:
+            spec = stored.template.resolve(self.resolved.values)
+        except KeyError as exc:
+            reference = exc.args[0]
+            raise SecretMissing(self.resolved.reasons.get(reference, f"{reference} is not known")) from None
+        for name, value in spec.config_fields.items():
+            if len(value.reveal()) > MAX_CONFIG_VALUE:
+                raise SecretUnusable(
+                    f"config field {name!r} resolves to more than {MAX_CONFIG_VALUE} characters, which is what a "
+                    "tenant can hold"
+                )
+        return DesiredConnection(stored=stored, spec=spec, fingerprints=self.store.fingerprinter.of_spec(spec))
+
+    async def _each(self, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+        """Work on all items, a few at once. Calls in flight are never cut off by a neighbour's end."""
+        pending = iter(items)
+
+        async def worker() -> None:
+            for item in pending:
+                if self.stopping.is_set() and self.remote.stopped_by is None:
+                    self.remote.stopped_by = NotTried("erpsyncd is stopping")
+                try:
+                    await work(item)
+                except Exception as exc:  # noqa: BLE001 -- raised again below, once the others are done
+                    self._crash = self._crash or exc
+                if self._crash is not None:
+                    return
+
+        await asyncio.gather(*(worker() for _ in range(self.policy.connections_at_once)))
+        if self._crash is not None:
+            raise self._crash
+
+    def _check_is_due(self) -> bool:
+        if self.options.dry_run or not self.policy.checks_enabled or self.stopping.is_set():
+            return False
+        last = self.tenant.last_checked_at
+        touched = any(
+            outcome.status in (Status.CREATED, Status.UPDATED, Status.DELETED) for outcome in self.recorder.outcomes
+        )
+        old = last is None or not (self.now() - self.policy.check_interval < last <= self.now())
+        return self.options.check_always or touched or old
+
+    async def _check(self) -> None:
+        """Ask HasConnections. "No" is an answer; only a call that fails makes the run partial."""
+        try:
+            response = await self.remote.has_connections()
+        except NotTried:
+            return
+        except (ConnectionFailed, Unauthorized) as exc:
+            self.check_error = exc.error_class
+            self.recorder.report(
+                Outcome(
+                    tenant=self.tenant.name,
+                    key=None,
+                    status=Status.FAILED,
+                    error_class=exc.error_class,
+                    error=str(exc),
+                )
+            )
+            return
+        await self.recorder.check(
+            Check(tenant=self.tenant.name, operation="HasConnections", checked_at=self.now(), response=response)
+        )
+
+    async def _report(self) -> TenantReport:
+        failed_whole = self.remote.answered == 0 and self.remote.last_error is not None
+        error = self.remote.last_error.error_class if failed_whole and self.remote.last_error else None
+        if isinstance(self.remote.stopped_by, Unauthorized):
+            error = Unauthorized.error_class
+        if self.unsafe is not None:
+            error = UnsafePlan.error_class
+            self.recorder.report(
+                Outcome(
+                    tenant=self.tenant.name,
+                    key=None,
+                    status=Status.SKIPPED,
+                    error_class=error,
+                    error=str(self.unsafe),
+                )
+            )
+        return TenantReport(
+            tenant=self.tenant.name,
+            outcomes=tuple(self.recorder.outcomes),
+            checks=tuple(self.recorder.checks),
+            unchanged=await self._unchanged(),
+            error=error,
+            check_failed=self.check_error is not None,
+        )
+
+    async def _unchanged(self) -> int:
+        """Count what is in sync and was not touched by this pass, nor would be by a dry one's real twin."""
+        touched = self._due_in_sync if self.options.dry_run else 0
+        touched += sum(outcome.status in (Status.CREATED, Status.UPDATED) for outcome in self.recorder.outcomes)
+        return max(0, await self.store.in_sync_count(self.tenant.id) - touched)
+
+    def _unsettled(self, connection: StoredConnection) -> Outcome:
+        return Outcome(
+            tenant=self.tenant.name,
+            key=connection.key,
+            status=Status.IN_DOUBT,
+            error_class="unsettled",
+            error="an earlier call was not answered; the next pass that may write settles it",
+        )

@@ -1,0 +1,232 @@
+"""Every setting: its name, its default, what it means and what is refused.
+
+How the values come here from files, the environment and the command line stands in `settings`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from erpsyncd.domain.schedules import cron_problem, format_duration, parse_duration
+
+ENVIRONMENT_PREFIX = "ERPSYNCD__"
+_DATABASES = re.compile(r"postgres(ql(\+psycopg)?)?://.+|sqlite(\+pysqlite)?:////.+", re.DOTALL)
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if not duration:
+        raise ValueError("must be longer than nothing")
+    return duration
+
+
+def _read_schedule(value: object) -> object:
+    if not isinstance(value, str) or len(value.split()) == 1:
+        return _positive(parse_duration(value))
+    problem = cron_problem(value)
+    if problem:
+        raise ValueError(problem)
+    return value
+
+
+def _read_database(url: str) -> str:
+    if url and not _DATABASES.fullmatch(url):
+        raise ValueError("must be empty or begin with postgresql:// or with sqlite:/// and the absolute path of a file")
+    return url
+
+
+def _read_path(path: str) -> str:
+    if path and (not path.startswith("/") or "\0" in path):
+        raise ValueError("must be an absolute path: another working directory would mean another store")
+    return path
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Duration: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
+DurationOrNone: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration)]
+Schedule: TypeAlias = Annotated[timedelta | str, BeforeValidator(_read_schedule)]
+AbsolutePath: TypeAlias = Annotated[str, AfterValidator(_read_path)]
+
+
+class _Section(BaseModel):
+    # Strict: "3" is no number in a file. Texts of the environment are converted before (`settings._from_text`).
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class StoreSettings(_Section):
+    """Where tenants, connections and what became of them are kept."""
+
+    url: Annotated[str, AfterValidator(_read_database)] = Field(default="", repr=False)
+    """The database: empty for the SQLite file `erpsyncd.db` in the state directory,
+    `sqlite:////absolute/file.db`, or `postgresql://user:password@host/database`.
+    It may hold a password, so give it by the environment rather than here."""
+
+
+class StateSettings(_Section):
+    """Files of the daemon's own."""
+
+    directory: AbsolutePath = ""
+    """The state directory where systemd does not give one ($STATE_DIRECTORY goes first). Empty for
+    `/var/lib/erpsyncd` as root and `$XDG_STATE_HOME/erpsyncd` (`~/.local/state/erpsyncd`) as anybody else."""
+
+    key_file: AbsolutePath = ""
+    """The key that encrypts secrets in the store. Empty for the systemd credential `erpsyncd.key` where there
+    is one, else `erpsyncd.key` in the state directory."""
+
+
+class RemoteSettings(_Section):
+    """Calls to tenants."""
+
+    deadline: Duration = timedelta(seconds=120)
+    """How long one call may take in all. Saving asks the ERP's connector, which can take a minute."""
+
+    settle: DurationOrNone = Field(default_factory=lambda given: given["deadline"])
+    """How long after an unanswered create the tenant is still watched for it, before it is created again.
+    As long as `deadline` unless set; shorter risks a second one."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """How often one call is tried within a pass, where trying again cannot do harm."""
+
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
+    """The largest answer that is read."""
+
+
+class LimitsSettings(_Section):
+    """How much is done at once."""
+
+    tenants_at_once: Annotated[int, Field(ge=1, le=1024)] = 32
+    """How many tenants are worked on at the same time."""
+
+    connections_at_once: Annotated[int, Field(ge=1, le=4)] = 2
+    """How many connections of one tenant are worked on at the same time."""
+
+    http_connections: Annotated[int, Field(ge=1, le=4)] = 4
+    """How many network connections to one tenant may be open."""
+
+
+class SafetySettings(_Section):
+    """What stops a pass before it writes."""
+
+    max_deletes: Annotated[int, Field(ge=0)] = 3
+    """How many connections of one tenant a pass may delete without `--force TENANT`."""
+
+
+class ScheduleSettings(_Section):
+    """When the daemon does what."""
+
+    reconcile: Schedule = timedelta(minutes=15)
+    """How often every tenant is visited: a duration, or a cron expression of five fields in UTC such as
+    `"*/15 6-18 * * mon-fri"`. Where both days of the month and weekdays are given, both must match."""
+
+    jitter: DurationOrNone = timedelta(seconds=30)
+    """By how much a visit may be late by chance, so that many daemons do not call at the same second."""
+
+    quote_check: Duration = timedelta(hours=6)
+    """How old a tenant's last HasConnections answer may get before it is asked again."""
+
+    prune: Duration = timedelta(hours=24)
+    """How often records older than `retention.days` are deleted."""
+
+    stop_within: Duration = timedelta(seconds=20)
+    """How long calls under way may go on when the daemon is told to stop."""
+
+
+class ChecksSettings(_Section):
+    """The HasConnections check."""
+
+    enabled: bool = True
+    """Whether tenants are asked for their Quote connections at all."""
+
+
+class BackoffSettings(_Section):
+    """How long a failed connection waits; each failure doubles it."""
+
+    first: Duration = timedelta(minutes=1)
+    """The wait after the first failure."""
+
+    longest: Duration = timedelta(hours=6)
+    """The longest wait."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.longest < self.first:
+            first, longest = format_duration(self.first), format_duration(self.longest)
+            raise ValueError(f"longest ({longest}) must not be shorter than first ({first})")
+        return self
+
+
+class BreakerSettings(_Section):
+    """When a tenant that does not answer is left alone."""
+
+    failures: Annotated[int, Field(ge=1)] = 8
+    """How many failures in a row that may pass by themselves park the tenant."""
+
+    park: Duration = timedelta(minutes=15)
+    """How long it is parked."""
+
+
+class RetentionSettings(_Section):
+    """How long records are kept."""
+
+    days: Annotated[int, Field(ge=1, le=36_500)] = 100
+    """Days that runs, outcomes, checks and changed records are kept. The vendor wants at least three months."""
+
+
+class LogSettings(_Section):
+    """The log, which goes to stderr."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    """The least important level that is written: debug, info, warning or error."""
+
+    format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = "auto"
+    """console, json, or auto: console on a terminal, JSON elsewhere."""
+
+
+class Sections(_Section):
+    """What a file, the environment and the command line can say."""
+
+    store: StoreSettings = StoreSettings()
+    state: StateSettings = StateSettings()
+    remote: RemoteSettings = RemoteSettings()
+    limits: LimitsSettings = LimitsSettings()
+    safety: SafetySettings = SafetySettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    checks: ChecksSettings = ChecksSettings()
+    backoff: BackoffSettings = BackoffSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    retention: RetentionSettings = RetentionSettings()
+    log: LogSettings = LogSettings()
+
+
+class Settings(Sections):
+    """Every setting, and what follows from them."""
+
+    file: Path | None
+    """The file that was read; None where there is none."""
+
+    state_directory: Path
+    store_url: str = Field(repr=False)
+    key_path: Path
+    warnings: tuple[str, ...] = ()
+    """What is allowed but hardly meant, one sentence each; for the log."""
+
+
+def setting_types() -> dict[str, type[Any]]:
+    """Return each setting (`section.key`) with its type, in the order of the file."""
+    return {
+        f"{section}.{key}": info.annotation or str
+        for section, holder in Sections.model_fields.items()
+        for key, info in (holder.annotation.model_fields if holder.annotation else {}).items()
+    }
+
+
+def environment_name(setting: str) -> str:
+    """Return the environment's name for a setting."""
+    return ENVIRONMENT_PREFIX + setting.replace(".", "__").upper()

@@ -1,0 +1,28 @@
+"""The store: what tenants should look like, what they were last made to look like, and what happened.
+
+Rows stay in here. `open_store` is the way in.
+"""
+
+from erpsyncd.store.sql_store import SqlStore, open_store, upgrade_store
+from erpsyncd.store.views import (
+    ChangeView,
+    CheckView,
+    ConnectionView,
+    OutcomeView,
+    Pruned,
+    RunView,
+    TenantView,
+)
+
+__all__ = [
+    "ChangeView",
+    "CheckView",
+    "ConnectionView",
+    "OutcomeView",
+    "Pruned",
+    "RunView",
+    "SqlStore",
+    "TenantView",
+    "open_store",
+    "upgrade_store",
+]

@@ -1,0 +1,67 @@
+"""Where the store is: reading `store.url` and showing it without its password."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from erpsyncd.errors import ConfigurationError
+
+_POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
+_SQLITE = ("sqlite", "sqlite+pysqlite")
+_FORMS = "write sqlite:////var/lib/erpsyncd/erpsyncd.db or postgresql://user@host/database"
+
+
+def read_url(text: str) -> URL:
+    """Return where the store is, with the driver that erpsyncd uses.
+
+    Raises:
+        ConfigurationError: that is no place for a store, or its driver is not installed. The text itself is
+            not repeated, because it may hold a password.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(f"store.url cannot be read; {_FORMS}") from None
+    if url.drivername in _SQLITE:
+        return _sqlite(url)
+    if url.drivername in _POSTGRES:
+        return _postgres(url)
+    raise ConfigurationError(f"store.url: erpsyncd cannot keep its store in {url.drivername!r}; {_FORMS}")
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """Return the database's file, or None where the store is not a file."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    assert url.database is not None, "read_url refuses SQLite without a file"
+    return Path(url.database)
+
+
+def shown(url: URL) -> str:
+    """Return the URL as messages may show it."""
+    path = sqlite_path(url)
+    # The query may hold a password as well.
+    return str(path) if path is not None else url.set(query={}).render_as_string(hide_password=True)
+
+
+def _sqlite(url: URL) -> URL:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise ConfigurationError(
+            "store.url must name a file that stays, such as sqlite:////var/lib/erpsyncd/erpsyncd.db"
+        )
+    if url.query:
+        raise ConfigurationError("store.url: a SQLite store takes no options after a question mark")
+    return url.set(drivername="sqlite+pysqlite", database=str(Path(url.database).absolute()))
+
+
+def _postgres(url: URL) -> URL:
+    if find_spec("psycopg") is None:
+        raise ConfigurationError("a PostgreSQL store needs a driver; run: pip install 'erpsyncd[postgres]'")
+    # libpq's own default is to wait for ever for a host that does not answer.
+    return url.set(drivername="postgresql+psycopg").update_query_dict(
+        {"connect_timeout": "10", "application_name": "erpsyncd"} | dict(url.query)
+    )

@@ -1,0 +1,135 @@
+"""What operators do to the store by command: pause, resume, forget, prune. No tenant is called."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, update
+
+from erpsyncd.domain.tenants import TenantId
+from erpsyncd.errors import UsageError
+from erpsyncd.store.database import Database
+from erpsyncd.store.tables import (
+    changes,
+    checks,
+    connection_references,
+    connections,
+    intents,
+    listings,
+    outcomes,
+    runs,
+    secret_references,
+    tenants,
+)
+from erpsyncd.store.views import Pruned
+
+#: So many rows go in one transaction: history is pruned while passes write.
+_PRUNE_BATCH = 1_000
+
+
+def pause(connection: Connection, tenant: str, *, now: datetime) -> None:
+    """Leave a tenant alone until it is resumed.
+
+    Raises:
+        UsageError: there is no such tenant.
+    """
+    tenant_id = find_tenant(connection, tenant)
+    connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(paused=True, updated_at=now))
+
+
+def resume(connection: Connection, tenant: str, *, now: datetime) -> None:
+    """Let a tenant go on from whatever keeps it: a pause, the breaker, refused credentials.
+
+    Raises:
+        UsageError: there is no such tenant.
+    """
+    tenant_id = find_tenant(connection, tenant)
+    connection.execute(
+        update(tenants)
+        .where(tenants.c.id == tenant_id)
+        .values(paused=False, parked_until=None, transient_failures=0, refused_auth=None, updated_at=now)
+    )
+
+
+def remove_tenant(connection: Connection, tenant: str) -> None:
+    """Forget a tenant and its connections; a pass over it loses its lease. History stays.
+
+    Raises:
+        UsageError: there is no such tenant.
+    """
+    tenant_id = find_tenant(connection, tenant)
+    # Named one by one: an intent keeps its listing from being deleted, in whatever order a cascade comes.
+    for table in (intents, listings):
+        connection.execute(delete(table).where(table.c.tenant_id == tenant_id))
+    connection.execute(delete(tenants).where(tenants.c.id == tenant_id))
+
+
+def remove_connection(connection: Connection, tenant: str, key: str) -> None:
+    """Forget a connection, its open intents with it. The tenant keeps what it has.
+
+    Raises:
+        UsageError: there is no such connection.
+    """
+    tenant_id = find_tenant(connection, tenant)
+    gone = connection.execute(delete(connections).where(connections.c.tenant_id == tenant_id, connections.c.key == key))
+    if gone.rowcount == 0:
+        raise UsageError(f"tenant {tenant!r} has no connection {key!r}; see: erpsyncd connections list")
+    connection.execute(
+        update(tenants).where(tenants.c.id == tenant_id).values(connection_count=tenants.c.connection_count - 1)
+    )
+    connection.execute(
+        delete(secret_references).where(
+            secret_references.c.tenant_id == tenant_id,
+            ~exists().where(connection_references.c.reference_id == secret_references.c.id),
+        )
+    )
+
+
+def find_tenant(connection: Connection, name: str) -> TenantId:
+    """Return a tenant's id, its row locked until the transaction ends.
+
+    Raises:
+        UsageError: there is no such tenant.
+    """
+    query = select(tenants.c.id).where(tenants.c.name == name).with_for_update(key_share=True)
+    tenant_id: TenantId | None = connection.execute(query).scalar_one_or_none()
+    if tenant_id is None:
+        raise UsageError(f"there is no tenant {name!r}; see: erpsyncd tenants list")
+    return tenant_id
+
+
+def prune_history(database: Database, *, older_than: datetime, batch: int = _PRUNE_BATCH) -> Pruned:
+    """Delete history from before a moment, a little at a time.
+
+    Runs without an end are kept with all that is theirs, except those that are known to be dead.
+    """
+    old_runs = (runs.c.started_at < older_than) & runs.c.status.is_not(None)
+    return Pruned(
+        # Outcomes first, in steps: deleting a run takes all that it has at once.
+        outcomes=_prune(database, outcomes, outcomes.c.run_id.in_(select(runs.c.id).where(old_runs)), batch),
+        runs=_prune(database, runs, old_runs, batch),
+        checks=_prune(database, checks, (checks.c.last_at < older_than) & _ended(checks), batch),
+        changes=_prune(database, changes, (changes.c.recorded_at < older_than) & _ended(changes), batch),
+    )
+
+
+def _ended(table: Table) -> ColumnElement[bool]:
+    return ~exists().where(runs.c.id == table.c.run_id, runs.c.status.is_(None))
+
+
+def _prune(database: Database, table: Table, where: ColumnElement[bool], batch: int) -> int:
+    total = 0
+    while True:
+        with database.write() as connection:
+            ids = select(table.c.id).where(where).order_by(table.c.id).limit(batch)
+            found = connection.execute(delete(table).where(table.c.id.in_(ids))).rowcount
+        total += found
+        if found < batch:
+            return total
+
+
+def count_open_leases(connection: Connection) -> int:
+    """Return how many owners hold a lease that has not run out, by the server's clock."""
+    query = select(func.count(tenants.c.lease_owner.distinct())).where(tenants.c.lease_until > func.now())
+    count: int = connection.execute(query).scalar_one()
+    return count

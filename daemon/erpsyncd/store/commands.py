@@ -1,0 +1,168 @@
+"""The store as the command line sees it: synchronous, one transaction for each call."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from erpsyncd.domain.connections import State
+from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant, ImportReport
+from erpsyncd.errors import UsageError
+from erpsyncd.store import administration, queries
+from erpsyncd.store.database import Database
+from erpsyncd.store.importing import apply_document
+from erpsyncd.store.lock import ProcessLock
+from erpsyncd.store.rows import read_connection, read_tenant, select_connections, select_tenants
+from erpsyncd.store.tables import tenants
+from erpsyncd.store.vault import Vault
+from erpsyncd.store.views import (
+    ChangeView,
+    CheckView,
+    ConnectionView,
+    OutcomeView,
+    Pruned,
+    RunView,
+    TenantView,
+)
+
+
+class CommandOperations:
+    """Lists, imports and administration."""
+
+    def __init__(self, database: Database, vault: Vault, lock: ProcessLock | None) -> None:
+        self._database = database
+        self._vault = vault
+        self._lock = lock
+
+    def apply_document(self, document: Document, *, prune: bool = False, dry_run: bool = False) -> ImportReport:
+        """Import a document, whole or not at all; with `dry_run` only say what that would change.
+
+        Raises:
+            ConfigurationError: entries that cannot stand, each of them in `problems`.
+        """
+        sealer = self._vault.unlock().sealer
+        return apply_document(self._database, sealer, document, prune=prune, dry_run=dry_run)
+
+    def read_document(self, *, tenant: str | None = None) -> Document:
+        """Return the desired side as a document, of one tenant or of all. Its literal values are secrets.
+
+        Deleted connections are left out.
+
+        Raises:
+            UsageError: there is no such tenant.
+        """
+        sealer = self._vault.unlock().sealer
+        with self._database.read() as connection:
+            rows = connection.execute(select_tenants()).all()
+            found = [read_tenant(row, sealer) for row in rows if tenant in (None, row.name)]
+            names = {one.id: one.name for one in found}
+            where = [] if tenant is None else [tenants.c.name == tenant]
+            kept = [read_connection(row, sealer) for row in connection.execute(select_connections(*where))]
+        if tenant is not None and not found:
+            raise UsageError(f"there is no tenant {tenant!r}; see: erpsyncd tenants list")
+        entries = [
+            DocumentConnection(
+                tenant=names[row.tenant_id], key=row.key, present=row.present, template=row.template, place="store"
+            )
+            for row in kept
+            if row.state is not State.DELETED
+        ]
+        return Document(
+            tenants=tuple(
+                DocumentTenant(spec=one.spec, place="store") for one in sorted(found, key=lambda one: one.name)
+            ),
+            connections=tuple(sorted(entries, key=lambda entry: (entry.tenant, entry.key))),
+        )
+
+    def list_tenants(self, *, name: str | None = None, limit: int | None = None) -> tuple[TenantView, ...]:
+        """Return the tenants by name, or the one of that name."""
+        with self._database.read() as connection:
+            return queries.list_tenants(connection, now=datetime.now(UTC), name=name, limit=limit)
+
+    def list_connections(
+        self,
+        *,
+        tenant: str | None = None,
+        key: str | None = None,
+        state: State | None = None,
+        limit: int | None = None,
+    ) -> tuple[ConnectionView, ...]:
+        """Return connections by tenant and key."""
+        with self._database.read() as connection:
+            return queries.list_connections(connection, tenant=tenant, key=key, state=state, limit=limit)
+
+    def count_states(self, *, tenant: str | None = None) -> dict[State, int]:
+        """Return how many connections are in each state."""
+        with self._database.read() as connection:
+            return queries.count_states(connection, tenant=tenant)
+
+    def list_runs(self, *, limit: int | None = None) -> tuple[RunView, ...]:
+        """Return runs, newest first; one that died is `interrupted`."""
+        with self._database.read() as connection:
+            return queries.list_runs(connection, live=self._live_processes(connection), limit=limit)
+
+    def get_run(self, run_id: int) -> tuple[RunView, tuple[OutcomeView, ...]] | None:
+        """Return a run with its outcomes in the order in which they were recorded."""
+        with self._database.read() as connection:
+            return queries.get_run(connection, run_id, live=self._live_processes(connection))
+
+    def list_checks(
+        self, *, tenant: str | None = None, run_id: int | None = None, limit: int | None = None
+    ) -> tuple[CheckView, ...]:
+        """Return checks, the one that came last first."""
+        with self._database.read() as connection:
+            return queries.list_checks(connection, tenant=tenant, run_id=run_id, limit=limit)
+
+    def list_changes(
+        self, *, tenant: str | None = None, run_id: int | None = None, limit: int | None = None
+    ) -> tuple[ChangeView, ...]:
+        """Return changed records, newest first."""
+        with self._database.read() as connection:
+            return queries.list_changes(connection, tenant=tenant, run_id=run_id, limit=limit)
+
+    def pause_tenant(self, name: str) -> None:
+        """Leave a tenant alone until `resume_tenant`.
+
+        Raises:
+            UsageError: there is no such tenant.
+        """
+        with self._database.write() as connection:
+            administration.pause(connection, name, now=datetime.now(UTC))
+
+    def resume_tenant(self, name: str) -> None:
+        """Let a tenant go on from a pause, the breaker and refused credentials.
+
+        Raises:
+            UsageError: there is no such tenant.
+        """
+        with self._database.write() as connection:
+            administration.resume(connection, name, now=datetime.now(UTC))
+
+    def remove_tenant(self, name: str) -> None:
+        """Forget a tenant and its connections; history stays, and the tenant is not called.
+
+        Raises:
+            UsageError: there is no such tenant.
+        """
+        with self._database.write() as connection:
+            administration.remove_tenant(connection, name)
+
+    def remove_connection(self, tenant: str, key: str) -> None:
+        """Forget a connection; the tenant keeps what it has.
+
+        Raises:
+            UsageError: there is no such connection.
+        """
+        with self._database.write() as connection:
+            administration.remove_connection(connection, tenant, key)
+
+    def prune_history(self, older_than: datetime) -> Pruned:
+        """Delete history from before a moment, a little at a time; runs that have not ended are kept."""
+        return administration.prune_history(self._database, older_than=older_than)
+
+    def _live_processes(self, connection: Connection) -> int:
+        """Return how many runs can be under way at most."""
+        if self._lock is not None:
+            return int(self._lock.is_held())
+        return administration.count_open_leases(connection)

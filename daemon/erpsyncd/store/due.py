@@ -1,0 +1,143 @@
+"""What a pass reads of a tenant: what is due, what is owned, what was left open.
+
+A converged tenant costs the same at ten connections and at a million: nothing here reads rows that are in
+sync, except `owned_ids`, which a pass asks for before creates and deletes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, Select, func, or_, select
+
+from erpsyncd.domain.connections import ConnectionRowId, State
+from erpsyncd.domain.intents import Intent
+from erpsyncd.domain.results import ChangeKind
+from erpsyncd.domain.secrets import Reference
+from erpsyncd.domain.tenants import TenantId
+from erpsyncd.store.rows import select_connections
+from erpsyncd.store.tables import (
+    NOT_IN_SYNC,
+    connection_references,
+    connections,
+    intents,
+    listings,
+    secret_references,
+    tenants,
+)
+
+T = TypeVar("T")
+
+#: SQLite takes 999 parameters in older builds.
+_CHUNK = 500
+
+_ALWAYS_DUE = (State.PENDING, State.IN_FLIGHT, State.PARKED)
+
+#: These wait for `next_attempt_at`. What is missing or replaced is looked at again, in case it came back.
+_BACKING_OFF = (State.FAILED, State.MISSING, State.REPLACED)
+
+#: What a changed secret makes due. In the other states a pass comes by itself, or an operator has to decide.
+RIPENS_ON_CHANGE = (State.IN_SYNC, State.DRIFTED, State.FAILED, State.INCOMPLETE)
+
+
+def select_due(tenant_id: TenantId, *, now: datetime, honour_backoff: bool) -> Select[Any]:
+    """Return the query for the connections that a pass has to work on. It reads the partial index only."""
+    query = select_connections(
+        connections.c.tenant_id == tenant_id,
+        NOT_IN_SYNC,
+        # All states in one list, so that the index leads past what is deleted too.
+        connections.c.state.in_((*_ALWAYS_DUE, *_BACKING_OFF)),
+    )
+    if not honour_backoff:
+        return query
+    ripe = or_(connections.c.next_attempt_at.is_(None), connections.c.next_attempt_at <= now)
+    return query.where(or_(connections.c.state.in_(_ALWAYS_DUE), ripe))
+
+
+def due_rows(
+    connection: Connection,
+    tenant_id: TenantId,
+    *,
+    now: datetime,
+    honour_backoff: bool,
+    using: frozenset[Reference],
+) -> list[Row[Any]]:
+    """Return the rows that are due, and those that would be if these references had changed; by key."""
+    found = {row.id: row for row in connection.execute(select_due(tenant_id, now=now, honour_backoff=honour_backoff))}
+    for chunk in chunks(sorted(map(str, using))):
+        users = (
+            select(connection_references.c.connection_id)
+            .join(secret_references, secret_references.c.id == connection_references.c.reference_id)
+            .where(secret_references.c.tenant_id == tenant_id, secret_references.c.reference.in_(chunk))
+        )
+        query = select_connections(connections.c.id.in_(users), connections.c.state.in_(RIPENS_ON_CHANGE))
+        found |= {row.id: row for row in connection.execute(query)}
+    return sorted(found.values(), key=lambda row: str(row.key))
+
+
+def rows_by_id(connection: Connection, tenant_id: TenantId, ids: frozenset[ConnectionRowId]) -> list[Row[Any]]:
+    """Return these rows of a tenant, by key."""
+    found: list[Row[Any]] = []
+    for chunk in chunks(sorted(ids)):
+        found += connection.execute(
+            select_connections(connections.c.tenant_id == tenant_id, connections.c.id.in_(chunk))
+        )
+    return sorted(found, key=lambda row: str(row.key))
+
+
+def owned_ids(connection: Connection, tenant_id: TenantId) -> frozenset[int]:
+    """Return the `erp_connection_id` of everything that is not `deleted`."""
+    query = select(connections.c.erp_connection_id).where(
+        connections.c.tenant_id == tenant_id,
+        connections.c.erp_connection_id.is_not(None),
+        connections.c.state != State.DELETED,
+    )
+    return frozenset(connection.execute(query).scalars())
+
+
+def select_in_sync_count(tenant_id: TenantId) -> Select[Any]:
+    """Return the query for how many are in sync: all there are, less what the partial index holds."""
+    others = (
+        select(func.count())
+        .select_from(connections)
+        .where(connections.c.tenant_id == tenant_id, NOT_IN_SYNC)
+        .scalar_subquery()
+    )
+    return select(tenants.c.connection_count - others).where(tenants.c.id == tenant_id)
+
+
+def in_sync_count(connection: Connection, tenant_id: TenantId) -> int:
+    """Return how many of a tenant's connections are in sync; none for a tenant that was removed."""
+    return connection.execute(select_in_sync_count(tenant_id)).scalar_one_or_none() or 0
+
+
+def open_intents(connection: Connection, tenant_id: TenantId) -> tuple[Intent, ...]:
+    """Return the intents that nobody settled, oldest first."""
+    rows = connection.execute(select(intents).where(intents.c.tenant_id == tenant_id).order_by(intents.c.id)).all()
+    wanted = {row.listing_id for row in rows} - {None}
+    seen: dict[int | None, frozenset[int]] = {None: frozenset()}
+    for chunk in chunks(sorted(wanted)):
+        for listing in connection.execute(select(listings.c.id, listings.c.ids).where(listings.c.id.in_(chunk))):
+            seen[listing.id] = frozenset(listing.ids)
+    return tuple(
+        Intent(
+            id=row.id,
+            connection_row_id=row.connection_id,
+            kind=ChangeKind(row.kind),
+            erp_connector_id=row.erp_connector_id,
+            display_name=row.display_name,
+            seen=seen[row.listing_id],
+            sent_at=row.sent_at,
+        )
+        for row in rows
+    )
+
+
+def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
+    """Cut many items into lists that fit into one statement."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

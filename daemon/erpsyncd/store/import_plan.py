@@ -1,0 +1,228 @@
+"""What an import means for the store: which of its entries cannot stand, and what the others change. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection
+from erpsyncd.domain.documents import Document, DocumentConnection, ImportReport
+from erpsyncd.domain.tenants import Tenant, TenantSpec
+
+Address: TypeAlias = tuple[str, str]
+"""Tenant and key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherConnection:
+    """A present connection that the document does not name."""
+
+    id: ConnectionRowId
+    tenant: str
+    key: str
+    erp_connector_id: int
+    display_name: str
+    erp_connection_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSide:
+    """What the store has of what the document is about."""
+
+    tenants: Mapping[str, Tenant]
+    connections: Mapping[Address, StoredConnection]
+    others: tuple[OtherConnection, ...] = ()
+    """With `prune` all others of the document's tenants, else at least those with a name that it gives too."""
+
+    with_intent: frozenset[ConnectionRowId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedTenant:
+    """A tenant that is described otherwise than before."""
+
+    stored: Tenant
+    spec: TenantSpec
+
+    @property
+    def auth_changed(self) -> bool:
+        """Whether what the tenant refused before may not be what it gets now."""
+        return self.stored.spec.auth != self.spec.auth
+
+    @property
+    def reached_otherwise(self) -> bool:
+        """Whether earlier failures say nothing about the next call."""
+        before, now = self.stored.spec, self.spec
+        return self.auth_changed or (
+            (before.url, before.soap_url, before.rest_url, before.protocol)
+            != (now.url, now.soap_url, now.rest_url, now.protocol)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedConnection:
+    """A connection that is described otherwise than before, or wanted again."""
+
+    stored: StoredConnection
+    tenant: str
+    template: ConnectionTemplate
+
+    @property
+    def anew(self) -> bool:
+        """Whether it has to be created again, because it was deleted in the tenant."""
+        return self.stored.state is State.DELETED
+
+
+@dataclass(kw_only=True)
+class ImportPlan:
+    """What an import changes."""
+
+    new_tenants: list[TenantSpec] = field(default_factory=list)
+    changed_tenants: list[ChangedTenant] = field(default_factory=list)
+    new_connections: list[DocumentConnection] = field(default_factory=list)
+    changed_connections: list[ChangedConnection] = field(default_factory=list)
+    absent: list[ConnectionRowId] = field(default_factory=list)
+    """To be deleted in the tenant."""
+
+    never_created: list[ConnectionRowId] = field(default_factory=list)
+    """No longer wanted and not in the tenant either."""
+
+    unchanged: int = 0
+    removed: int = 0
+
+    @property
+    def report(self) -> ImportReport:
+        """The plan in numbers."""
+        anew = sum(changed.anew for changed in self.changed_connections)
+        absent = len(self.absent) + len(self.never_created) - self.removed
+        return ImportReport(
+            added=len(self.new_tenants) + len(self.new_connections) + anew,
+            changed=len(self.changed_tenants) + len(self.changed_connections) - anew + absent,
+            unchanged=self.unchanged,
+            removed=self.removed,
+        )
+
+
+def find_problems(document: Document, stored: StoredSide, *, prune: bool) -> tuple[str, ...]:
+    """Return what cannot stand, one line for each entry, with its place."""
+    return (
+        *_repeated(((tenant.spec.name, tenant.place) for tenant in document.tenants), "tenant {!r} is described"),
+        *_repeated(
+            (((entry.tenant, entry.key), entry.place) for entry in document.connections),
+            "connection {0[0]}/{0[1]} is described",
+        ),
+        *_unknown_tenants(document, stored),
+        *_moved_connectors(document, stored),
+        *_shared_names(document, stored, prune=prune),
+    )
+
+
+def plan_import(document: Document, stored: StoredSide, *, prune: bool) -> ImportPlan:
+    """Return what changes. The document must have no problems."""
+    plan = ImportPlan()
+    for tenant in document.tenants:
+        _plan_tenant(plan, tenant.spec, stored.tenants.get(tenant.spec.name))
+    for entry in document.connections:
+        _plan_connection(plan, entry, stored.connections.get((entry.tenant, entry.key)), stored.with_intent)
+    if prune:
+        for other in stored.others:
+            _plan_absent(plan, other.id, other.erp_connection_id, stored.with_intent)
+        plan.removed = len(stored.others)
+    return plan
+
+
+def named_tenants(document: Document) -> frozenset[str]:
+    """Return the tenants that a document is about."""
+    return frozenset(
+        {tenant.spec.name for tenant in document.tenants} | {entry.tenant for entry in document.connections}
+    )
+
+
+def _plan_tenant(plan: ImportPlan, spec: TenantSpec, stored: Tenant | None) -> None:
+    if stored is None:
+        plan.new_tenants.append(spec)
+    elif stored.spec != spec:
+        plan.changed_tenants.append(ChangedTenant(stored=stored, spec=spec))
+    else:
+        plan.unchanged += 1
+
+
+def _plan_connection(
+    plan: ImportPlan,
+    entry: DocumentConnection,
+    stored: StoredConnection | None,
+    with_intent: frozenset[ConnectionRowId],
+) -> None:
+    if stored is None and entry.present:
+        plan.new_connections.append(entry)
+    elif stored is None or (not entry.present and not stored.present):
+        # What was never known and is not wanted leaves nothing to remember.
+        plan.unchanged += 1
+    elif not entry.present:
+        _plan_absent(plan, stored.id, stored.erp_connection_id, with_intent)
+    elif stored.present and stored.state is not State.DELETED and stored.template == entry.template:
+        plan.unchanged += 1
+    else:
+        plan.changed_connections.append(ChangedConnection(stored=stored, tenant=entry.tenant, template=entry.template))
+
+
+def _plan_absent(
+    plan: ImportPlan,
+    row_id: ConnectionRowId,
+    erp_connection_id: int | None,
+    with_intent: frozenset[ConnectionRowId],
+) -> None:
+    """Only what certainly never came to be in the tenant needs no deleting there."""
+    never_created = erp_connection_id is None and row_id not in with_intent
+    (plan.never_created if never_created else plan.absent).append(row_id)
+
+
+def _repeated(entries: Iterable[tuple[object, str]], what: str) -> Iterator[str]:
+    first: dict[object, str] = {}
+    for name, place in entries:
+        if name in first:
+            yield f"{place}: {what.format(name)} twice; first at {first[name]}"
+        else:
+            first[name] = place
+
+
+def _unknown_tenants(document: Document, stored: StoredSide) -> Iterator[str]:
+    known = {*stored.tenants, *(tenant.spec.name for tenant in document.tenants)}
+    for entry in document.connections:
+        if entry.tenant not in known:
+            yield f"{entry.place}: there is no tenant {entry.tenant!r}, neither here nor in the store"
+
+
+def _moved_connectors(document: Document, stored: StoredSide) -> Iterator[str]:
+    for entry in document.connections:
+        row = stored.connections.get((entry.tenant, entry.key))
+        # An absent entry need not repeat what the connection was like.
+        if row is None or row.state is State.DELETED or not entry.present:
+            continue
+        before, now = row.template.erp_connector_id, entry.template.erp_connector_id
+        if before != now:
+            yield (
+                f"{entry.place}: erp_connector_id of {entry.tenant}/{entry.key} is {before} and cannot become {now}; "
+                "describe the new connection under a key of its own and mark this one absent"
+            )
+
+
+def _shared_names(document: Document, stored: StoredSide, *, prune: bool) -> Iterator[str]:
+    """Find what a look-up could not tell apart: the same connector and display name twice in one tenant."""
+    holders: dict[tuple[str, int, str], tuple[str, str]] = {}
+    if not prune:
+        for other in stored.others:
+            holders[other.tenant, other.erp_connector_id, other.display_name] = (other.key, "in the store")
+    for entry in document.connections:
+        if not entry.present:
+            continue
+        template = entry.template
+        name = (entry.tenant, template.erp_connector_id, template.display_name)
+        key, place = holders.setdefault(name, (entry.key, entry.place))
+        if key != entry.key:
+            yield (
+                f"{entry.place}: display_name {template.display_name!r} of connector {template.erp_connector_id} is "
+                f"taken in tenant {entry.tenant!r} by {key!r} ({place}); a tenant's connections of one connector "
+                "need names of their own"
+            )

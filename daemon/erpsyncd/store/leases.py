@@ -1,0 +1,124 @@
+"""Leases: who works on a tenant, until when, and with which fence.
+
+A claim raises the tenant's fence. Every write of a pass checks owner and fence in its own transaction and
+locks the tenant's row, so that nobody can claim the tenant between the check and the commit.
+
+On PostgreSQL several machines share the store, and only the server's clock counts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, update
+
+from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.tenants import TenantId
+from erpsyncd.errors import LeaseLost
+from erpsyncd.store.columns import UtcDateTime
+from erpsyncd.store.tables import tenants
+
+
+def claim(connection: Connection, tenant_id: TenantId, *, owner: str, now: datetime, seconds: float) -> Lease | None:
+    """Lease a tenant, or return None when another owner's lease on it has not run out."""
+    clock = _clock(connection, now)
+    free = or_(tenants.c.lease_owner.is_(None), tenants.c.lease_owner == owner, tenants.c.lease_until <= clock)
+    taken = connection.execute(
+        update(tenants)
+        .where(tenants.c.id == tenant_id, free)
+        .values(
+            lease_owner=owner,
+            lease_until=_after(connection, now, seconds),
+            lease_fence=tenants.c.lease_fence + 1,
+        )
+    )
+    if taken.rowcount == 0:
+        return None
+    fence = connection.execute(select(tenants.c.lease_fence).where(tenants.c.id == tenant_id)).scalar_one()
+    return Lease(tenant_id=tenant_id, owner=owner, fence=fence)
+
+
+def renew(connection: Connection, lease: Lease, *, now: datetime, seconds: float) -> None:
+    """Extend a lease.
+
+    Raises:
+        LeaseLost: it is not current.
+    """
+    extended = connection.execute(
+        update(tenants).where(*_current(lease)).values(lease_until=_after(connection, now, seconds))
+    )
+    if extended.rowcount == 0:
+        raise lost(lease)
+
+
+def release(connection: Connection, lease: Lease) -> bool:
+    """Give a lease back; say whether it was still ours."""
+    given = connection.execute(update(tenants).where(*_current(lease)).values(lease_owner=None, lease_until=None))
+    return given.rowcount > 0
+
+
+def check(connection: Connection, lease: Lease) -> None:
+    """Make sure that this lease is current, and keep it so until this transaction ends.
+
+    Raises:
+        LeaseLost: it is not.
+    """
+    held = select(tenants.c.id).where(*_current(lease)).with_for_update(key_share=True)
+    if connection.execute(held).one_or_none() is None:
+        raise lost(lease)
+
+
+def remember_tenant(
+    connection: Connection,
+    lease: Lease,
+    *,
+    refused_auth: str | None,
+    parked_until: datetime | None,
+    transient_failures: int,
+) -> None:
+    """Record what a pass learned about the tenant as a whole.
+
+    Raises:
+        LeaseLost: the lease is not current.
+    """
+    remembered = connection.execute(
+        update(tenants)
+        .where(*_current(lease))
+        .values(refused_auth=refused_auth, parked_until=parked_until, transient_failures=transient_failures)
+    )
+    if remembered.rowcount == 0:
+        raise lost(lease)
+
+
+def free_all(connection: Connection) -> None:
+    """Free every lease: their owners are dead, because this process holds the only lock."""
+    connection.execute(
+        update(tenants).where(tenants.c.lease_owner.is_not(None)).values(lease_owner=None, lease_until=None)
+    )
+
+
+def lost(lease: Lease) -> LeaseLost:
+    """Return the error for a lease that is not current."""
+    return LeaseLost(
+        f"lease {lease.fence} on tenant {lease.tenant_id} is no longer held by {lease.owner}: another process works "
+        "on it, or it was removed"
+    )
+
+
+def _current(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    return (
+        tenants.c.id == lease.tenant_id,
+        tenants.c.lease_owner == lease.owner,
+        tenants.c.lease_fence == lease.fence,
+    )
+
+
+def _clock(connection: Connection, now: datetime) -> ColumnElement[Any]:
+    return literal(now, UtcDateTime()) if connection.dialect.name == "sqlite" else func.now()
+
+
+def _after(connection: Connection, now: datetime, seconds: float) -> ColumnElement[Any]:
+    if connection.dialect.name == "sqlite":
+        return literal(now + timedelta(seconds=seconds), UtcDateTime())
+    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)

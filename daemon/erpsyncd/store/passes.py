@@ -1,0 +1,237 @@
+"""The store as a pass sees it: `PassStore`, each method one short transaction off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from erpsyncd.domain.connections import StoredConnection
+from erpsyncd.domain.fingerprints import Fingerprinter
+from erpsyncd.domain.intents import Intent, Lease
+from erpsyncd.domain.results import ChangeKind, Check, Outcome, RunReport, Verdict
+from erpsyncd.domain.secrets import Reference
+from erpsyncd.domain.tenants import Tenant, TenantId
+from erpsyncd.store import due, history, leases, references, settling
+from erpsyncd.store.database import Database
+from erpsyncd.store.rows import read_connection, read_tenant, select_tenants
+from erpsyncd.store.schema import refuse_if_not_current
+from erpsyncd.store.sealing import Sealer
+from erpsyncd.store.vault import Vault
+from erpsyncd.store.writer import GroupCommitWriter
+
+T = TypeVar("T")
+
+#: Reads of one process at a time; more only wait for the disk.
+_READERS = 4
+
+
+class PassOperations:
+    """`erpsyncd.domain.ports.PassStore` over a database."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._writer = GroupCommitWriter(database)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="erpsyncd-reader")
+
+    @property
+    def fingerprinter(self) -> Fingerprinter:
+        """The store's own fingerprint key, at work. The first use reads the key file.
+
+        Raises:
+            ConfigurationError: the key is missing, or another store's.
+        """
+        return self._vault.unlock().fingerprinter
+
+    async def start_run(self, *, trigger: str, dry_run: bool, started_at: datetime) -> int:
+        """Record that a run began."""
+        return await self._writer.write(
+            lambda connection: history.start_run(connection, trigger=trigger, dry_run=dry_run, started_at=started_at)
+        )
+
+    async def finish_run(self, report: RunReport, *, finished_at: datetime) -> None:
+        """Record how a run ended."""
+        await self._writer.write(lambda connection: history.finish_run(connection, report, finished_at=finished_at))
+
+    async def tenants(self) -> tuple[Tenant, ...]:
+        """Return all tenants by name."""
+        sealer = await self._sealer()
+
+        def read(connection: Connection) -> tuple[Tenant, ...]:
+            found = (read_tenant(row, sealer) for row in connection.execute(select_tenants()))
+            return tuple(sorted(found, key=lambda tenant: tenant.name))
+
+        return await self._read(read)
+
+    async def claim(self, tenant_id: TenantId, *, owner: str, now: datetime, seconds: float) -> Lease | None:
+        """Lease a tenant; None when another owner holds it. On PostgreSQL the server's clock counts, not `now`.
+
+        Raises:
+            ConfigurationError: another node upgraded the store since this process started.
+        """
+
+        def write(connection: Connection) -> Lease | None:
+            refuse_if_not_current(connection, self._database.place)
+            return leases.claim(connection, tenant_id, owner=owner, now=now, seconds=seconds)
+
+        return await self._writer.write(write, order=tenant_id)
+
+    async def renew(self, lease: Lease, *, now: datetime, seconds: float) -> None:
+        """Extend a lease. On PostgreSQL the server's clock counts, not `now`."""
+        await self._write(lease, lambda connection: leases.renew(connection, lease, now=now, seconds=seconds))
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back; a lost one is no error here."""
+
+        def write(connection: Connection) -> None:
+            if leases.release(connection, lease):
+                settling.forget_listings(connection, lease.tenant_id)
+
+        await self._write(lease, write)
+
+    async def remember_tenant(
+        self,
+        lease: Lease,
+        *,
+        refused_auth: str | None,
+        parked_until: datetime | None,
+        transient_failures: int,
+    ) -> None:
+        """Record what the pass learned about the tenant as a whole."""
+        await self._write(
+            lease,
+            lambda connection: leases.remember_tenant(
+                connection,
+                lease,
+                refused_auth=refused_auth,
+                parked_until=parked_until,
+                transient_failures=transient_failures,
+            ),
+        )
+
+    async def references(self, tenant_id: TenantId) -> Mapping[Reference, str | None]:
+        """Return each distinct reference of the tenant's connections with its last known fingerprint."""
+        return await self._read(lambda connection: references.references(connection, tenant_id))
+
+    async def record_references(
+        self, lease: Lease, *, resolved: Mapping[Reference, str], missing: frozenset[Reference]
+    ) -> int:
+        """Record fingerprints; make due what uses a changed or missing reference. Return how many became due."""
+        return await self._write(
+            lease,
+            lambda connection: references.record_references(connection, lease, resolved=resolved, missing=missing),
+        )
+
+    async def due_connections(
+        self,
+        tenant_id: TenantId,
+        *,
+        now: datetime,
+        honour_backoff: bool,
+        using: frozenset[Reference] = frozenset(),
+    ) -> tuple[StoredConnection, ...]:
+        """Return the connections that a pass has to work on, by key."""
+        sealer = await self._sealer()
+
+        def read(connection: Connection) -> tuple[StoredConnection, ...]:
+            rows = due.due_rows(connection, tenant_id, now=now, honour_backoff=honour_backoff, using=using)
+            return tuple(read_connection(row, sealer) for row in rows)
+
+        return await self._read(read)
+
+    async def connections_by_row_id(self, tenant_id: TenantId, ids: frozenset[int]) -> tuple[StoredConnection, ...]:
+        """Return these connections whatever their state; unknown ids are left out."""
+        sealer = await self._sealer()
+
+        def read(connection: Connection) -> tuple[StoredConnection, ...]:
+            rows = due.rows_by_id(connection, tenant_id, ids)
+            return tuple(read_connection(row, sealer) for row in rows)
+
+        return await self._read(read)
+
+    async def owned_ids(self, tenant_id: TenantId) -> frozenset[int]:
+        """Return the `erp_connection_id` of everything in the store that is not `deleted`."""
+        return await self._read(lambda connection: due.owned_ids(connection, tenant_id))
+
+    async def in_sync_count(self, tenant_id: TenantId) -> int:
+        """Return how many of the tenant's connections are in sync."""
+        return await self._read(lambda connection: due.in_sync_count(connection, tenant_id))
+
+    async def open_intents(self, tenant_id: TenantId) -> tuple[Intent, ...]:
+        """Return the intents that nobody settled, oldest first."""
+        return await self._read(lambda connection: due.open_intents(connection, tenant_id))
+
+    async def open_intent(
+        self,
+        lease: Lease,
+        *,
+        run_id: int,
+        connection: StoredConnection,
+        kind: ChangeKind,
+        seen: frozenset[int],
+        sent_at: datetime,
+    ) -> int:
+        """Record that a write call is about to be made; the connection becomes `in_flight`. Return the intent's id.
+
+        Raises:
+            Undecided: the connection was removed from the store since it was read: nothing may be sent for it.
+        """
+        return await self._write(
+            lease,
+            lambda transaction: settling.open_intent(
+                transaction, lease, run_id=run_id, stored=connection, kind=kind, seen=seen, sent_at=sent_at
+            ),
+        )
+
+    async def settle(
+        self,
+        lease: Lease,
+        *,
+        run_id: int,
+        connection: StoredConnection,
+        verdict: Verdict,
+        outcome: Outcome | None,
+        intent_id: int | None = None,
+        at: datetime,
+    ) -> None:
+        """Record what became of a connection. What the verdict leaves out (its ids, `applied`) is kept."""
+        await self._write(
+            lease,
+            lambda transaction: settling.settle(
+                transaction,
+                lease,
+                run_id=run_id,
+                stored=connection,
+                verdict=verdict,
+                outcome=outcome,
+                intent_id=intent_id,
+                at=at,
+            ),
+        )
+
+    async def record_check(self, lease: Lease, *, run_id: int, check: Check) -> None:
+        """Record a HasConnections answer and its changed records. Equal ones in a row are one row."""
+        await self._write(lease, lambda connection: history.record_check(connection, lease, run_id=run_id, check=check))
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._readers.shutdown()
+
+    async def _sealer(self) -> Sealer:
+        unlocked = await asyncio.get_running_loop().run_in_executor(self._readers, self._vault.unlock)
+        return unlocked.sealer
+
+    async def _write(self, lease: Lease, write: Callable[[Connection], T]) -> T:
+        return await self._writer.write(write, order=lease.tenant_id)
+
+    async def _read(self, read: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with self._database.read() as connection:
+                return read(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)

@@ -1,0 +1,133 @@
+"""Rows read as domain values, and domain values written as rows: one function for each, nothing else knows both."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, CursorResult, Row, Select, select
+
+from erpsyncd.domain.connections import ConnectionTemplate, State, StoredConnection
+from erpsyncd.domain.secrets import Reference, parse_template
+from erpsyncd.domain.tenants import Auth, AuthKind, Protocol, Tenant, TenantSpec
+from erpsyncd.store.sealing import Sealer, auth_of, config_fields_of
+from erpsyncd.store.tables import connections, tenants
+
+#: What a row is made of, by column name.
+Values: TypeAlias = dict[str, Any]
+
+
+def inserted_id(result: CursorResult[Any]) -> int:
+    """Return the number of the row that was just inserted."""
+    assert result.inserted_primary_key is not None, "one row was inserted"
+    row_id: int = result.inserted_primary_key[0]
+    return row_id
+
+
+def select_tenants() -> Select[Any]:
+    """Return the query whose rows `read_tenant` reads."""
+    return select(tenants).order_by(tenants.c.name)
+
+
+def select_connections(*where: ColumnElement[bool]) -> Select[Any]:
+    """Return the query whose rows `read_connection` reads."""
+    return (
+        select(connections, tenants.c.name.label("tenant"))
+        .join(tenants, tenants.c.id == connections.c.tenant_id)
+        .where(*where)
+    )
+
+
+def read_tenant(row: Row[Any], sealer: Sealer) -> Tenant:
+    """Return the tenant that a row holds."""
+    return Tenant(
+        id=row.id,
+        spec=read_tenant_spec(row, sealer),
+        paused=row.paused,
+        parked_until=row.parked_until,
+        transient_failures=row.transient_failures,
+        refused_auth=row.refused_auth,
+        last_checked_at=row.last_checked_at,
+    )
+
+
+def read_tenant_spec(row: Row[Any], sealer: Sealer) -> TenantSpec:
+    """Return the described side of a tenant."""
+    return TenantSpec(
+        name=row.name,
+        url=row.url,
+        soap_url=row.soap_url,
+        rest_url=row.rest_url,
+        protocol=Protocol(row.protocol),
+        erpsync_services=row.erpsync_services,
+        quote_services=row.quote_services,
+        calls_per_second=row.calls_per_second,
+        auth=Auth(kind=AuthKind(row.auth_kind), fields=sealer.read_templates(row.auth_fields, auth_of(row.name))),
+    )
+
+
+def write_tenant_spec(spec: TenantSpec, sealer: Sealer) -> Values:
+    """Return the columns of a tenant's described side."""
+    return {
+        "name": spec.name,
+        "url": spec.url,
+        "soap_url": spec.soap_url,
+        "rest_url": spec.rest_url,
+        "protocol": spec.protocol.value,
+        "erpsync_services": spec.erpsync_services,
+        "quote_services": spec.quote_services,
+        "calls_per_second": spec.calls_per_second,
+        "auth_kind": spec.auth.kind.value,
+        "auth_fields": sealer.store_templates(spec.auth.fields, auth_of(spec.name)),
+    }
+
+
+def read_connection(row: Row[Any], sealer: Sealer) -> StoredConnection:
+    """Return the connection that a row holds."""
+    return StoredConnection(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        key=row.key,
+        present=row.present,
+        template=read_connection_template(row, sealer, tenant=row.tenant),
+        erp_connection_id=row.erp_connection_id,
+        connection_id=row.connection_id,
+        applied=row.applied,
+        state=State(row.state),
+        revision=row.revision,
+        attempts=row.attempts,
+        next_attempt_at=row.next_attempt_at,
+    )
+
+
+def read_connection_template(row: Row[Any], sealer: Sealer, *, tenant: str) -> ConnectionTemplate:
+    """Return the described side of a connection."""
+    return ConnectionTemplate(
+        erp_connector_id=row.erp_connector_id,
+        display_name=row.display_name,
+        display_description=row.display_description,
+        active=row.active,
+        all_access=row.all_access,
+        user_group_access_ids=tuple(row.user_group_access_ids),
+        associate_access_ids=tuple(row.associate_access_ids),
+        config_fields=sealer.read_templates(row.config_fields, config_fields_of(tenant, row.key)),
+    )
+
+
+def write_connection_template(template: ConnectionTemplate, sealer: Sealer, *, tenant: str, key: str) -> Values:
+    """Return the columns of a connection's described side."""
+    return {
+        "erp_connector_id": template.erp_connector_id,
+        "display_name": template.display_name,
+        "display_description": template.display_description,
+        "active": template.active,
+        "all_access": template.all_access,
+        "user_group_access_ids": list(template.user_group_access_ids),
+        "associate_access_ids": list(template.associate_access_ids),
+        "config_fields": sealer.store_templates(template.config_fields, config_fields_of(tenant, key)),
+    }
+
+
+def read_reference(text: str) -> Reference:
+    """Return the reference that stands in a row."""
+    (reference,) = parse_template(text).references
+    return reference

@@ -1,0 +1,133 @@
+"""The store's revision: what it is, what it must be, and the way from one to the other.
+
+SQLite is upgraded when a process opens it; PostgreSQL by `erpsyncd db upgrade` only, because other nodes work
+on it. alembic is imported when there is something to upgrade, not before.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib.resources import as_file, files
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.engine import URL
+
+from erpsyncd.errors import ConfigurationError
+from erpsyncd.store.addresses import shown, sqlite_path
+from erpsyncd.store.database import Database
+from erpsyncd.store.engine import make_engine, to_write
+from erpsyncd.store.failures import database_errors_translated
+from erpsyncd.store.tables import HEAD, REVISIONS, tenants
+
+#: Any number; it keeps two `db upgrade` on one PostgreSQL apart.
+_UPGRADE_LOCK = 0x657270
+
+
+class Standing(StrEnum):
+    """How a store's revision relates to the program's."""
+
+    EMPTY = "empty"
+    BEHIND = "behind"
+    CURRENT = "current"
+
+
+def standing(connection: Connection, place: str) -> Standing:
+    """Say how the store stands to this program.
+
+    Raises:
+        ConfigurationError: the store is newer than the program, or it is no store of erpsyncd.
+    """
+    present = inspect(connection).get_table_names()
+    found = _revisions(connection) if "alembic_version" in present else ()
+    if not found:
+        if tenants.name in present:
+            raise ConfigurationError(f"the store {place} has tables, but not of erpsyncd; look at store.url")
+        return Standing.EMPTY
+    return _compare(found, place)
+
+
+def refuse_if_not_current(connection: Connection, place: str) -> None:
+    """Refuse to go on with a store that another process upgraded in the meantime.
+
+    Raises:
+        ConfigurationError: the store is not at this program's revision.
+    """
+    found = _revisions(connection)
+    if found != (HEAD,):
+        _refuse_if_newer(found, place)
+        raise _behind(place)
+
+
+def make_current(database: Database) -> None:
+    """Bring a SQLite store to this program's revision; refuse a PostgreSQL store that is behind.
+
+    Raises:
+        ConfigurationError: the store is newer, is none, or has to be upgraded by an operator.
+    """
+    with database.read() as connection:
+        found = standing(connection, database.place)
+    if found is Standing.CURRENT:
+        return
+    if not database.is_sqlite:
+        raise _behind(database.place)
+    upgrade(database.url)
+
+
+def upgrade(url: URL) -> bool:
+    """Upgrade a store, whole or not at all; say whether there was anything to do.
+
+    Raises:
+        ConfigurationError: the store is newer than the program, or is none.
+        StoreError: the database failed.
+    """
+    place = shown(url)
+    # Foreign keys are off, or dropping a table that SQLite can only change by making it anew would empty
+    # the tables that refer to it.
+    engine = make_engine(url, foreign_keys=False)
+    try:
+        with database_errors_translated(place), to_write(engine).begin() as connection:
+            if sqlite_path(url) is None:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+            if standing(connection, place) is Standing.CURRENT:
+                return False
+            migrate(connection, "upgrade", "head")
+    finally:
+        engine.dispose()
+    return True
+
+
+def migrate(connection: Connection, direction: str, target: str) -> None:
+    """Run alembic's `upgrade` or `downgrade` on this connection, inside its transaction."""
+    from alembic import command  # noqa: PLC0415 -- a start with nothing to upgrade must not pay for it
+    from alembic.config import Config  # noqa: PLC0415 -- as above
+
+    with as_file(files("erpsyncd.migrations")) as scripts:
+        config = Config(attributes={"connection": connection})
+        # A percent sign in a path would be taken for an interpolation.
+        config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+        config.set_main_option("path_separator", "newline")
+        getattr(command, direction)(config, target)
+
+
+def _revisions(connection: Connection) -> tuple[str, ...]:
+    return tuple(connection.execute(text("SELECT version_num FROM alembic_version")).scalars())
+
+
+def _compare(found: tuple[str, ...], place: str) -> Standing:
+    _refuse_if_newer(found, place)
+    return Standing.CURRENT if found == (HEAD,) else Standing.BEHIND
+
+
+def _refuse_if_newer(found: tuple[str, ...], place: str) -> None:
+    unknown = sorted(set(found) - set(REVISIONS))
+    if unknown:
+        raise ConfigurationError(
+            f"the store {place} is at revision {', '.join(unknown)}, which this version does not know (it is made "
+            f"for {HEAD}); a newer erpsyncd upgraded it, so update erpsyncd here too"
+        )
+
+
+def _behind(place: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the store {place} has to be upgraded first; stop all nodes and run: erpsyncd db upgrade"
+    )

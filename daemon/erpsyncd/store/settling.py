@@ -1,0 +1,155 @@
+"""What a pass writes about a connection: that a call is about to be made, and what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from functools import lru_cache
+
+from sqlalchemy import Connection, delete, exists, insert, select, update
+
+from erpsyncd.domain.connections import State, StoredConnection
+from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.results import ChangeKind, Outcome, Verdict
+from erpsyncd.domain.tenants import TenantId
+from erpsyncd.errors import Undecided
+from erpsyncd.store import leases
+from erpsyncd.store.history import insert_outcomes
+from erpsyncd.store.rows import Values, inserted_id
+from erpsyncd.store.tables import connections, intents, listings
+
+#: States that say there is nothing left to complain about.
+_CONTENT = (State.IN_SYNC, State.DELETED)
+
+
+def open_intent(
+    connection: Connection,
+    lease: Lease,
+    *,
+    run_id: int,
+    stored: StoredConnection,
+    kind: ChangeKind,
+    seen: frozenset[int],
+    sent_at: datetime,
+) -> int:
+    """Record that a write call is about to be made; return the intent's id.
+
+    Raises:
+        LeaseLost: the lease is not current.
+        Undecided: the connection was removed from the store since it was read, so nothing may be sent for it.
+    """
+    leases.check(connection, lease)
+    marked = connection.execute(
+        update(connections)
+        .where(connections.c.id == stored.id, connections.c.tenant_id == lease.tenant_id)
+        .values(state=State.IN_FLIGHT.value, updated_at=sent_at)
+    )
+    if marked.rowcount == 0:
+        raise Undecided("removed", f"connection {stored.key!r} was removed from the store; nothing was sent for it")
+    opened = connection.execute(
+        insert(intents).values(
+            tenant_id=lease.tenant_id,
+            connection_id=stored.id,
+            run_id=run_id,
+            kind=kind.value,
+            erp_connector_id=stored.template.erp_connector_id,
+            display_name=stored.template.display_name,
+            listing_id=_keep_listing(connection, lease.tenant_id, seen) if seen else None,
+            sent_at=sent_at,
+        )
+    )
+    return inserted_id(opened)
+
+
+def settle(
+    connection: Connection,
+    lease: Lease,
+    *,
+    run_id: int,
+    stored: StoredConnection,
+    verdict: Verdict,
+    outcome: Outcome | None,
+    intent_id: int | None,
+    at: datetime,
+) -> None:
+    """Record what became of a connection. One that was removed meanwhile still has its outcome in the run.
+
+    Raises:
+        LeaseLost: the lease is not current.
+    """
+    leases.check(connection, lease)
+    row = connection.execute(
+        select(connections.c.revision, connections.c.present).where(
+            connections.c.id == stored.id, connections.c.tenant_id == lease.tenant_id
+        )
+    ).one_or_none()
+    if row is not None:
+        values = _settled(verdict, outcome)
+        if row.revision != stored.revision:
+            values |= _overtaken(verdict, present=row.present)
+        connection.execute(update(connections).where(connections.c.id == stored.id).values(**values, updated_at=at))
+    if outcome is not None:
+        insert_outcomes(connection, run_id, (outcome,), at)
+    if intent_id is not None:
+        connection.execute(delete(intents).where(intents.c.id == intent_id, intents.c.connection_id == stored.id))
+
+
+def forget_listings(connection: Connection, tenant_id: TenantId) -> None:
+    """Delete the listings that no open intent needs any more."""
+    connection.execute(
+        delete(listings).where(
+            listings.c.tenant_id == tenant_id, ~exists().where(intents.c.listing_id == listings.c.id)
+        )
+    )
+
+
+def _settled(verdict: Verdict, outcome: Outcome | None) -> Values:
+    values: Values = {
+        "state": verdict.state.value,
+        "attempts": verdict.attempts,
+        "next_attempt_at": verdict.next_attempt_at,
+    }
+    # What a verdict does not know is kept: an update that failed does not unlearn the connection's ids.
+    learned: Values = {
+        "erp_connection_id": verdict.erp_connection_id,
+        "connection_id": verdict.connection_id,
+        "applied": None if verdict.applied is None else dict(verdict.applied),
+    }
+    values |= {name: value for name, value in learned.items() if value is not None}
+    if outcome is not None:
+        values |= {"error_class": outcome.error_class, "error": outcome.error}
+    elif verdict.state in _CONTENT:
+        values |= {"error_class": None, "error": None}
+    return values
+
+
+def _overtaken(verdict: Verdict, *, present: bool) -> Values:
+    """Return what is different where the desired side moved while a pass worked on what it had read."""
+    if verdict.state is State.DELETED:
+        if not present:
+            return {}
+        # Wanted again while it was being deleted: what comes next is a new connection.
+        return {"state": State.PENDING.value, **FORGOTTEN}
+    return {"state": State.PENDING.value, "attempts": 0, "next_attempt_at": None}
+
+
+#: What is no longer known of a connection that does not exist in its tenant.
+FORGOTTEN: Values = {"erp_connection_id": None, "connection_id": None, "applied": {}}
+
+
+@lru_cache(maxsize=64)
+def _digest(seen: frozenset[int]) -> str:
+    """Return a name for a set of ids. All creates of a pass share one set, so it is computed once."""
+    return hashlib.sha256(json.dumps(sorted(seen)).encode()).hexdigest()
+
+
+def _keep_listing(connection: Connection, tenant_id: TenantId, seen: frozenset[int]) -> int:
+    digest = _digest(seen)
+    found: int | None = connection.execute(
+        select(listings.c.id).where(listings.c.tenant_id == tenant_id, listings.c.digest == digest)
+    ).scalar_one_or_none()
+    if found is not None:
+        return found
+    kept = connection.execute(insert(listings).values(tenant_id=tenant_id, digest=digest, ids=sorted(seen)))
+    return inserted_id(kept)

@@ -1,0 +1,103 @@
+"""The store itself: opened once, closed once, everything that erpsyncd remembers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from erpsyncd.store import history, leases, schema
+from erpsyncd.store.addresses import read_url
+from erpsyncd.store.commands import CommandOperations
+from erpsyncd.store.database import Database
+from erpsyncd.store.lock import ProcessLock
+from erpsyncd.store.passes import PassOperations
+from erpsyncd.store.vault import Vault
+
+
+class SqlStore(PassOperations, CommandOperations):
+    """A store in SQLite or PostgreSQL: `PassStore` for passes, and synchronous calls for the command line."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        PassOperations.__init__(self, database, vault)
+        CommandOperations.__init__(
+            self, database, vault, ProcessLock(database.path) if database.path is not None else None
+        )
+
+    @property
+    def place(self) -> str:
+        """Where it is, as messages may show it."""
+        return self._database.place
+
+    def unlock(self) -> None:
+        """Read the key now, so that a wrong one is found before work starts.
+
+        Raises:
+            ConfigurationError: the key is missing, open to other users, or another store's.
+        """
+        self._vault.unlock()
+
+    def lock_process(self) -> None:
+        """Become the one process that makes writing passes over a SQLite store, until `close`.
+
+        What dead processes left is put right: their leases are freed, their runs marked as interrupted.
+        PostgreSQL needs no such lock; leases do.
+
+        Raises:
+            RunInProgress: another process is that one.
+        """
+        if self._lock is not None and self._lock.acquire():
+            self.free_leases()
+
+    def free_leases(self) -> None:
+        """Free all leases and mark all open runs as interrupted. Only for who knows that their owners are dead."""
+        with self._database.write() as connection:
+            leases.free_all(connection)
+            history.mark_interrupted(connection)
+
+    def close(self) -> None:
+        """Write what waits to be written, and let go of everything."""
+        self._close()
+        self._database.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_store(url: str, *, key_path: Path | None, state_directory: Path) -> SqlStore:
+    """Open the store; a SQLite one is created or upgraded where that is needed.
+
+    `key_path` names a key file that must exist; without it the key is `erpsyncd.key` in the state directory,
+    made there together with a new store. The key is read when it is first needed.
+
+    Raises:
+        ConfigurationError: the URL, the driver, the file or the store's revision cannot be used.
+        StoreError: the database does not answer.
+    """
+    database = Database(read_url(url))
+    try:
+        schema.make_current(database)
+    except BaseException:
+        database.close()
+        raise
+    return SqlStore(database, Vault(database, key_path=key_path, state_directory=state_directory))
+
+
+def upgrade_store(url: str) -> bool:
+    """Upgrade a store to this program's revision; say whether there was anything to do.
+
+    Raises:
+        ConfigurationError: the store is newer than the program, or its URL cannot be used.
+        StoreError: the database failed; nothing was changed.
+    """
+    return schema.upgrade(read_url(url))

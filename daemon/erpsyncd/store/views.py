@@ -1,0 +1,128 @@
+"""What the store shows of itself: one frozen value for each line of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantView:
+    """A tenant, as `tenants list` shows it."""
+
+    name: str
+    url: str
+    protocol: str
+    state: str
+    """`paused`, `refused` (its credentials), `parked` (until `parked_until`) or `active`."""
+
+    paused: bool
+    parked_until: datetime | None
+    transient_failures: int
+    refused: bool
+    connections: int
+    """How many the store has, the deleted ones among them."""
+
+    in_sync: int
+    last_checked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionView:
+    """A connection, as `connections list` shows it."""
+
+    tenant: str
+    key: str
+    state: str
+    present: bool
+    erp_connection_id: int | None
+    connection_id: str | None
+    erp_connector_id: int
+    display_name: str
+    active: bool
+    attempts: int
+    next_attempt_at: datetime | None
+    error_class: str | None
+    error: str | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run, as `runs list` shows it."""
+
+    run_id: int
+    trigger: str
+    dry_run: bool
+    status: str
+    """A `RunStatus`; `running`; or `interrupted` where the process died before the end."""
+
+    exit_code: int | None
+    counts: Mapping[str, int]
+    changed_records: int
+    problems: tuple[str, ...]
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeView:
+    """What became of one connection in one run; `key` is None where it is about the whole tenant."""
+
+    tenant: str
+    key: str | None
+    change: str | None
+    status: str
+    error_class: str | None
+    error: str | None
+    fields: tuple[str, ...]
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckView:
+    """A HasConnections answer, with how often it came in a row."""
+
+    tenant: str
+    run_id: int
+    """The run of its last time."""
+
+    operation: str
+    is_ok: bool
+    user_explanation: str
+    tech_explanation: str
+    error_code: str
+    status: str
+    changed_records: int
+    first_at: datetime
+    last_at: datetime
+    times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeView:
+    """A record that NetServer changed behind the scenes of a call."""
+
+    tenant: str
+    run_id: int
+    operation: str
+    change: str
+    table_name: str
+    record_id: int
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """How many rows of history went."""
+
+    runs: int = 0
+    outcomes: int = 0
+    checks: int = 0
+    changes: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them together."""
+        return self.runs + self.outcomes + self.checks + self.changes

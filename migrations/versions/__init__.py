@@ -1,0 +1,1 @@
+"""One module for each revision; alembic loads them by path."""

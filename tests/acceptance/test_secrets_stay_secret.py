@@ -1,0 +1,53 @@
+"""A canary in every secret field occurs in no log, no output, no traceback, and not in clear in the database."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from commands import Erpsyncd, connection, document
+
+from erpsyncd.sandbox import SandboxServer
+
+CANARIES = {
+    "tenant password": "canary-tenant-password",
+    "application token": "canary-application-token",
+    "config value": "canary-config-value",
+    "referenced value": "canary-referenced-value",
+}
+
+
+@pytest.mark.parametrize("protocol", ["soap", "rest"])
+def test_no_canary_escapes(tmp_path: Path, sandbox: SandboxServer, protocol: str) -> None:
+    """Imports, refused imports, runs, failures, lists and the daemon at debug level keep every secret."""
+    erpsyncd = Erpsyncd(tmp_path, environ={"CANARY": CANARIES["referenced value"]})
+    fields = {"Password": CANARIES["config value"], "Token": "x@{env:CANARY}y"}
+    text = document(sandbox.url, protocol, connection("a", config_fields=fields)).replace(
+        "[tenants.auth]", f'[tenants.auth]\napplication_token = "{CANARIES["application token"]}"'
+    )
+    wrong = text.replace('"sandbox"\n[[', f'"{CANARIES["tenant password"]}"\n[[')
+    seen = []
+
+    for attempt in (wrong.replace("erp_connector_id = 1", "erp_connector_id = true"), wrong, text):
+        loaded = erpsyncd.load(attempt)
+        seen += [loaded.stdout, loaded.stderr]
+        for arguments in (("--run-once",), ("--run-once", "--output", "json", "--log-level", "debug")):
+            run = erpsyncd(*arguments, "--log-format", "console")
+            seen += [run.stdout, run.stderr]
+    for noun in ("tenants", "connections", "runs", "checks", "changes"):
+        seen.append(erpsyncd(noun, "list").stdout)
+        seen.append(erpsyncd(noun, "list", "--output", "json").stdout)
+    with erpsyncd.daemon("--log-level", "debug") as daemon:
+        daemon.wait_for("run.finished")
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_for("service.stopped")
+        seen.append(repr(daemon.lines))
+
+    texts = "\n".join(seen)
+    assert "acme" in texts
+    state = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
+    assert b"SQLite format 3" in state
+    for name, canary in CANARIES.items():
+        assert canary not in texts, name
+        assert canary.encode() not in state, name

@@ -1,0 +1,83 @@
+"""What tests share: stores on SQLite and on PostgreSQL, the installed command, and a tenant to talk to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from commands import Erpsyncd
+from erpsyncd.sandbox import SandboxServer
+from erpsyncd.store import SqlStore, open_store, upgrade_store
+from postgres_server import PostgresServer, running_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def upgraded_postgres(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a database with the tables, to copy from."""
+    with postgres.database() as url:
+        upgrade_store(url)
+        yield urlsplit(url).path.lstrip("/")
+
+
+@pytest.fixture(scope="session")
+def upgraded_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the tables, to copy from."""
+    path = tmp_path_factory.mktemp("template") / "erpsyncd.db"
+    upgrade_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a place where there is no store yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/erpsyncd.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def upgraded_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty store."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("upgraded_sqlite"), tmp_path / "erpsyncd.db")
+        yield f"sqlite:///{tmp_path}/erpsyncd.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with server.database(request.getfixturevalue("upgraded_postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def store(upgraded_url: str, tmp_path: Path) -> Iterator[SqlStore]:
+    """An empty store."""
+    with open_store(upgraded_url, key_path=None, state_directory=tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def erpsyncd(tmp_path: Path, store_url: str) -> Erpsyncd:
+    """The installed command, on SQLite and on PostgreSQL."""
+    command = Erpsyncd(tmp_path, "" if store_url.startswith("sqlite") else store_url)
+    if command.store_url:
+        assert 0 == command("db", "upgrade").code
+    return command
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    """A stand-in NetServer in this process, so that tests can look inside."""
+    with SandboxServer(open_tenants=True) as server:
+        yield server

@@ -1,0 +1,121 @@
+"""A tenant with a memory, for tests of the service. The real adapters are judged elsewhere."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.ports import TenantApi
+from erpsyncd.domain.results import PluginResponse
+from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.tenants import Credentials, TenantSpec
+
+
+@dataclass
+class FakeTenant:
+    """Does what NetServer does, as far as the service can tell."""
+
+    connections: dict[int, ErpConnection] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    response: PluginResponse = field(default_factory=lambda: PluginResponse(is_ok=True))
+    mask: Callable[[Secret], Secret] = lambda value: value
+    fail: dict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
+    """Errors to raise instead of working, first come first served, by operation."""
+
+    lose: dict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
+    """Errors to raise after the work was done."""
+
+    before: Callable[[str], Awaitable[None]] | None = None
+    credentials: Credentials | None = None
+    read_only: bool | None = None
+    cursor: int = 0
+
+    def type_in(self, connection: ErpConnection) -> None:
+        """Put a connection there as somebody in the CRM would."""
+        self.connections[connection.erp_connection_id] = connection
+
+    @property
+    def saves(self) -> int:
+        """How often SaveConnection was called."""
+        return self.calls.count("SaveConnection")
+
+    async def list_connections(self) -> tuple[ListedConnection, ...]:
+        """See the port."""
+        await self._enter("GetList")
+        return tuple(
+            ListedConnection(
+                erp_connection_id=item.erp_connection_id,
+                display_name=item.spec.display_name,
+                connection_id=item.connection_id,
+            )
+            for item in self.connections.values()
+            if not item.deleted
+        )
+
+    async def get_connection(self, erp_connection_id: int) -> ErpConnection | None:
+        """See the port. The cursor moves with every look."""
+        await self._enter("GetConnection")
+        found = self.connections.get(erp_connection_id)
+        if found is None:
+            return None
+        self.cursor += 1
+        found = replace(found, most_recent_timestamp=f"cursor {self.cursor}")
+        self.connections[erp_connection_id] = found
+        fields = {name: self.mask(value) for name, value in found.spec.config_fields.items()}
+        return replace(found, spec=replace(found.spec, config_fields=fields))
+
+    async def save_connection(self, connection: ErpConnection) -> ErpConnection:
+        """See the port."""
+        await self._enter("SaveConnection")
+        number = connection.erp_connection_id or max(self.connections, default=0) + 1
+        guid = connection.connection_id or str(UUID(int=number)).upper()
+        saved = replace(connection, erp_connection_id=number, connection_id=guid)
+        self.connections[number] = saved
+        self._leave("SaveConnection")
+        return saved
+
+    async def delete_connection(self, erp_connection_id: int) -> None:
+        """See the port."""
+        await self._enter("DeleteConnection")
+        found = self.connections[erp_connection_id]
+        self.connections[erp_connection_id] = replace(found, deleted=True)
+        self._leave("DeleteConnection")
+
+    async def has_connections(self) -> PluginResponse:
+        """See the port."""
+        await self._enter("HasConnections")
+        return self.response
+
+    async def _enter(self, operation: str) -> None:
+        self.calls.append(operation)
+        if self.before is not None:
+            await self.before(operation)
+        if self.fail[operation]:
+            raise self.fail[operation].pop(0)
+
+    def _leave(self, operation: str) -> None:
+        if self.lose[operation]:
+            raise self.lose[operation].pop(0)
+
+
+@dataclass
+class FakeTenants:
+    """Opens fake tenants by name."""
+
+    by_name: dict[str, FakeTenant] = field(default_factory=lambda: defaultdict(FakeTenant))
+
+    def __getitem__(self, name: str) -> FakeTenant:
+        return self.by_name[name]
+
+    @asynccontextmanager
+    async def open(
+        self, tenant: TenantSpec, credentials: Credentials, *, read_only: bool = False
+    ) -> AsyncIterator[TenantApi]:
+        """See the port."""
+        fake = self.by_name[tenant.name]
+        fake.credentials, fake.read_only = credentials, read_only
+        yield fake

@@ -1,0 +1,797 @@
+"""Passes over a tenant with a memory and a real store: what is written, what is not, and what is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from erpsyncd.domain.connections import State
+from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange, RunReport, RunStatus, Status
+from erpsyncd.domain.secrets import Secret
+from erpsyncd.errors import (
+    ConfigurationError,
+    Effect,
+    MalformedResponse,
+    OutcomeUnknown,
+    RemoteFault,
+    RemoteUnavailable,
+    RemoteUnreachable,
+    StoreError,
+    Unauthorized,
+)
+from erpsyncd.service.policy import Policy, RunOptions
+from erpsyncd.service.reconciler import Reconciler
+from erpsyncd.service.secrets import SecretResolver
+from erpsyncd.store import SqlStore, open_store
+from factories import make_connection, make_document, make_erp_connection, make_tenant
+from fakes import FakeTenants
+
+
+@dataclass
+class Bench:
+    """A store, some tenants and a clock that only tests move."""
+
+    store: SqlStore
+    database: Path
+    tenants: FakeTenants = field(default_factory=FakeTenants)
+    environ: dict[str, str] = field(default_factory=dict)
+    time: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    policy: Policy = field(default_factory=Policy)
+    reconciler: Reconciler | None = None
+
+    def load(self, *entries: Any, prune: bool = False) -> None:
+        self.store.apply_document(make_document(*entries), prune=prune)
+
+    async def run(self, **options: Any) -> RunReport:
+        self.reconciler = Reconciler(
+            store=self.store,
+            apis=self.tenants,
+            resolver=SecretResolver(environ=self.environ),
+            policy=self.policy,
+            owner="test",
+            now=lambda: self.time,
+            rng=Random(1),
+        )
+        return await self.reconciler.run(RunOptions(trigger="run-once", **({"check_always": True} | options)))
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every row of every table."""
+        connection = sqlite3.connect(self.database)
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        names.remove("sqlite_sequence")
+        rows = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in names}
+        connection.close()
+        return rows
+
+    def row(self, key: str = "visma", tenant: str = "acme") -> Any:
+        return next(row for row in self.store.list_connections() if (row.tenant, row.key) == (tenant, key))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Any:
+    with open_store(f"sqlite:///{tmp_path}/erpsyncd.db", key_path=None, state_directory=tmp_path) as store:
+        yield Bench(store, tmp_path / "erpsyncd.db")
+
+
+def statuses(report: RunReport) -> list[tuple[str | None, str, str | None]]:
+    return [
+        (outcome.key, str(outcome.status), outcome.error_class)
+        for tenant in report.tenants
+        for outcome in tenant.outcomes
+    ]
+
+
+def only(report: RunReport) -> tuple[str | None, str, str | None]:
+    (found,) = statuses(report)
+    return found
+
+
+async def test_create_keeps_what_the_tenant_made_of_it(bench: Bench) -> None:
+    """A new connection is created once, and its id and GUID are remembered."""
+    bench.load(make_tenant(), make_connection())
+
+    report = await bench.run()
+
+    made = bench.tenants["acme"].connections[1]
+    assert ("visma", "created", None) == only(report)
+    assert (State.IN_SYNC, 1, made.connection_id) == (
+        bench.row().state,
+        bench.row().erp_connection_id,
+        bench.row().connection_id,
+    )
+    assert "erp password" == made.spec.config_fields["Password"].reveal()
+    assert 0 == report.exit_code
+
+
+async def test_second_run_makes_no_save(bench: Bench) -> None:
+    """A run over a converged store leaves the remote alone, but for the check."""
+    bench.load(make_tenant(), make_connection(), make_connection("other"))
+    await bench.run()
+    bench.tenants["acme"].calls.clear()
+
+    report = await bench.run()
+
+    assert ["HasConnections"] == bench.tenants["acme"].calls
+    assert [] == statuses(report)
+    assert 2 == report.counts[Status.UNCHANGED]
+
+
+async def test_update_sends_everything_with_the_cursor_just_read(bench: Bench) -> None:
+    """A changed field is pushed with one save, which keeps the sync engine's cursor and the GUID."""
+    bench.load(make_tenant(), make_connection(active=True, user_group_access_ids=(3, 1)))
+    await bench.run()
+    tenant = bench.tenants["acme"]
+    before = tenant.connections[1]
+    bench.load(make_connection(display_name="New name", user_group_access_ids=(3, 1)))
+    tenant.calls.clear()
+
+    report = await bench.run()
+
+    after = tenant.connections[1]
+    assert ["GetConnection", "SaveConnection", "HasConnections"] == tenant.calls
+    assert ("visma", "updated", None) == only(report)
+    assert ("display_name",) == report.tenants[0].outcomes[0].fields
+    assert replace(before.spec, display_name="New name") == after.spec
+    assert (before.connection_id, f"cursor {tenant.cursor}") == (after.connection_id, after.most_recent_timestamp)
+
+
+async def test_absent_is_deleted_there(bench: Bench) -> None:
+    """What is marked absent is deleted in the tenant, once."""
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+    bench.load(make_connection(present=False))
+
+    report = await bench.run()
+    again = await bench.run()
+
+    assert ("visma", "deleted", None) == only(report)
+    assert bench.tenants["acme"].connections[1].deleted
+    assert State.DELETED == bench.row().state
+    assert [] == statuses(again)
+    assert 1 == bench.tenants["acme"].calls.count("DeleteConnection")
+
+
+@pytest.mark.parametrize("gone", ["deleted", "unknown"])
+async def test_absent_and_already_gone_is_deleted_without_a_call(bench: Bench, gone: str) -> None:
+    """Deleting what somebody else deleted is done already."""
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+    tenant = bench.tenants["acme"]
+    if gone == "deleted":
+        tenant.connections[1] = replace(tenant.connections[1], deleted=True)
+    else:
+        del tenant.connections[1]
+    bench.load(make_connection(present=False))
+
+    report = await bench.run()
+
+    assert ("visma", "deleted", None) == only(report)
+    assert "DeleteConnection" not in tenant.calls
+
+
+async def test_a_connection_typed_in_by_hand_is_not_doubled(bench: Bench) -> None:
+    """An unowned twin stops the create, and the message says how to take it over."""
+    bench.tenants["acme"].type_in(make_erp_connection(7, display_name="Name of visma"))
+    bench.load(make_tenant(), make_connection(), make_connection("other"))
+
+    report = await bench.run()
+
+    assert {("visma", "failed", "exists"), ("other", "created", None)} == set(statuses(report))
+    assert 1 == bench.tenants["acme"].saves
+    assert "erpsyncd connections adopt acme --id 7" in (report.tenants[0].outcomes[0].error or "")
+    assert 3 == report.exit_code
+
+
+@pytest.mark.parametrize(
+    ("listed", "wanted", "twin"),
+    [
+        ('US:"Norway";NO:"Norge"', 'US:"Norway";NO:"Norge"', True),
+        ("Norge", 'US:"Norway";NO:"Norge"', True),
+        ("Sverige", 'US:"Norway";NO:"Norge"', False),
+        ("Name of visma", "Another name", False),
+    ],
+)
+async def test_twins_are_known_by_any_translation(bench: Bench, listed: str, wanted: str, *, twin: bool) -> None:
+    """A tenant may give back a multi-language name whole or in one language; both are the same name."""
+    bench.tenants["acme"].type_in(make_erp_connection(7, display_name=listed))
+    bench.load(make_tenant(), make_connection(display_name=wanted))
+
+    report = await bench.run()
+
+    assert ("exists" if twin else None) == only(report)[2]
+
+
+async def test_the_same_name_on_another_connector_is_no_twin(bench: Bench) -> None:
+    """A twin has the same connector."""
+    bench.tenants["acme"].type_in(make_erp_connection(7, erp_connector_id=2))
+    bench.load(make_tenant(), make_connection())
+
+    assert "created" == only(await bench.run())[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "error_class", "state"),
+    [
+        ({"connection_id": "somebody else's"}, "replaced", State.REPLACED),
+        ({"deleted": True}, "missing", State.MISSING),
+    ],
+)
+async def test_what_is_no_longer_ours_is_not_written_to(
+    bench: Bench, change: dict[str, Any], error_class: str, state: State
+) -> None:
+    """Replaced and missing connections wait for a decision, and heal when they come back."""
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+    tenant = bench.tenants["acme"]
+    ours = tenant.connections[1]
+    tenant.connections[1] = replace(ours, **change)
+    bench.load(make_connection(display_name="New name"))
+
+    reports = [await bench.run(), await bench.run()]
+
+    assert [("visma", "failed", error_class)] * 2 == [only(report) for report in reports]
+    assert state == bench.row().state
+    assert 1 == tenant.saves
+
+    tenant.connections[1] = ours
+
+    assert ("visma", "updated", None) == only(await bench.run())
+
+
+async def test_a_guid_in_another_case_is_still_ours(bench: Bench) -> None:
+    """GUIDs are compared without case."""
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+    tenant = bench.tenants["acme"]
+    tenant.connections[1] = replace(
+        tenant.connections[1], connection_id=f"{{{tenant.connections[1].connection_id}}}".lower()
+    )
+    bench.load(make_connection(display_name="New name"))
+
+    assert ("visma", "updated", None) == only(await bench.run())
+
+
+async def test_an_empty_answer_is_not_trusted_while_the_list_shows_the_connection(bench: Bench) -> None:
+    """ "Nothing" is also how a failed read looks; nothing is recorded as missing or deleted because of it."""
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+    tenant = bench.tenants["acme"]
+
+    async def nothing(erp_connection_id: int) -> None:
+        tenant.calls.append("GetConnection")
+
+    tenant.get_connection = nothing  # type: ignore[method-assign]  # a tenant that fails in this way
+    bench.load(make_connection(present=False))
+
+    assert ("visma", "failed", "malformed") == only(await bench.run())
+    assert "DeleteConnection" not in tenant.calls
+
+
+async def test_masked_secrets_cause_no_saves(bench: Bench) -> None:
+    """Ten passes over a tenant that masks what it gives back make no save."""
+    bench.tenants["acme"].mask = lambda _: Secret("********")
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+
+    for _ in range(10):
+        await bench.run()
+
+    assert 1 == bench.tenants["acme"].saves
+
+
+async def test_a_rotated_password_reaches_the_tenant_by_itself(bench: Bench) -> None:
+    """A changed reference makes just the connections that use it due."""
+    bench.environ["ERP"] = "first"
+    bench.load(make_tenant(), make_connection(config_fields={"Password": "pw=@{env:ERP}"}), make_connection("other"))
+    await bench.run()
+    bench.environ["ERP"] = "second"
+    bench.tenants["acme"].calls.clear()
+
+    report = await bench.run()
+    again = await bench.run()
+
+    assert ("visma", "updated", None) == only(report)
+    assert ("config_fields.Password",) == report.tenants[0].outcomes[0].fields
+    assert [] == statuses(again)
+    assert 1 == bench.tenants["acme"].saves
+    assert (
+        "pw=second"
+        == bench.tenants["acme"].connections[bench.row().erp_connection_id].spec.config_fields["Password"].reveal()
+    )
+
+
+async def test_a_missing_reference_fails_its_own_connections_only(bench: Bench) -> None:
+    """What cannot be resolved is named; when it is back unchanged, nothing is saved."""
+    bench.environ["ERP"] = "first"
+    bench.load(make_tenant(), make_connection(config_fields={"Password": "@{env:ERP}"}), make_connection("other"))
+    await bench.run()
+    del bench.environ["ERP"]
+    bench.load(make_connection("other", display_name="New name"))
+
+    report = await bench.run()
+
+    assert {("visma", "failed", "secret_missing"), ("other", "updated", None)} == set(statuses(report))
+    assert "@{env:ERP}" in next(o.error or "" for o in report.tenants[0].outcomes if o.key == "visma")
+
+    bench.environ["ERP"] = "first"
+    saves = bench.tenants["acme"].saves
+
+    assert [] == statuses(await bench.run())
+    assert (State.IN_SYNC, saves) == (bench.row().state, bench.tenants["acme"].saves)
+
+
+async def test_a_missing_login_secret_fails_the_tenant(bench: Bench) -> None:
+    """Without credentials nothing is tried, and the neighbour goes on."""
+    bench.load(
+        make_tenant(auth={"username": "u", "password": "@{env:NOT_SET}"}),
+        make_connection(),
+        make_tenant("beta"),
+        make_connection(tenant="beta"),
+    )
+
+    report = await bench.run()
+
+    assert ["secret_missing", None] == [tenant.error for tenant in report.tenants]
+    assert [] == bench.tenants["acme"].calls
+    assert 3 == report.exit_code
+
+
+async def test_a_resolved_value_that_is_too_long_is_not_sent(bench: Bench) -> None:
+    """What a tenant cannot hold is refused here, without its text."""
+    bench.environ["ERP"] = "x" * 1024
+    bench.load(make_tenant(), make_connection(config_fields={"Password": "@{env:ERP}"}))
+
+    report = await bench.run()
+
+    assert ("visma", "failed", "secret_unusable") == only(report)
+    assert 0 == bench.tenants["acme"].saves
+
+
+async def test_refused_credentials_are_not_tried_again(bench: Bench) -> None:
+    """After a refusal nothing more is sent until the credentials change or an operator says so."""
+    bench.environ["PW"] = "wrong"
+    bench.load(
+        make_tenant(auth={"username": "u", "password": "@{env:PW}"}), make_connection(), make_connection("other")
+    )
+    tenant = bench.tenants["acme"]
+    bench.policy = Policy(connections_at_once=1)
+    tenant.fail["GetList"].append(Unauthorized("refused"))
+
+    report = await bench.run()
+    again = await bench.run()
+
+    assert (77, RunStatus.REFUSED) == (report.exit_code, report.status)
+    assert {("other", "failed", "unauthorized"), ("visma", "skipped", "not_tried")} == set(statuses(report))
+    assert 77 == again.exit_code
+    assert ["GetList"] == tenant.calls
+
+    bench.environ["PW"] = "right"
+
+    assert 0 == (await bench.run()).exit_code
+    assert 2 == tenant.saves
+
+
+async def test_resume_tries_refused_credentials_again(bench: Bench) -> None:
+    """`tenants resume` forgets the refusal."""
+    bench.load(make_tenant(), make_connection())
+    bench.tenants["acme"].fail["GetList"].append(Unauthorized("refused"))
+    await bench.run()
+    bench.store.resume_tenant("acme")
+
+    assert 0 == (await bench.run()).exit_code
+
+
+async def test_one_bad_connection_does_not_stop_its_neighbours(bench: Bench) -> None:
+    """A fault is one connection's outcome; it backs off and is tried again."""
+    bench.load(make_tenant(), make_connection(), make_connection("other"))
+    bench.policy = Policy(connections_at_once=1)
+    bench.tenants["acme"].fail["SaveConnection"].append(
+        RemoteFault("SaveConnection", "no", exception_type="SuperOffice.Exceptions.SoValidationException")
+    )
+
+    report = await bench.run()
+
+    assert [("other", "failed", "fault"), ("visma", "created", None)] == statuses(report)
+    assert (3, RunStatus.PARTIAL) == (report.exit_code, report.status)
+    row = bench.row("other")
+    assert (State.FAILED, 1, "fault") == (row.state, row.attempts, row.error_class)
+    assert timedelta(seconds=45) <= row.next_attempt_at - bench.time <= timedelta(minutes=1)
+
+
+async def test_scheduled_runs_honour_backoff(bench: Bench) -> None:
+    """A scheduled run leaves alone what waits; a run by hand tries it at once; success forgets the failures."""
+    bench.load(make_tenant(), make_connection())
+    bench.tenants["acme"].fail["GetList"].append(RemoteUnreachable("GetList", "no route"))
+    await bench.run()
+
+    assert [] == statuses(await bench.run(scheduled=True))
+    assert [] == statuses(await bench.run(scheduled=True))
+
+    bench.time += timedelta(minutes=2)
+
+    assert ("visma", "created", None) == only(await bench.run(scheduled=True))
+    assert (0, None) == (bench.row().attempts, bench.row().next_attempt_at)
+
+
+async def test_a_defect_in_one_tenants_pass_does_not_stop_the_others(bench: Bench) -> None:
+    """An unexpected exception is one tenant's report."""
+    bench.load(make_tenant(), make_connection(), make_tenant("beta"), make_connection(tenant="beta"))
+    bench.tenants["acme"].fail["SaveConnection"].append(ZeroDivisionError("a defect"))
+
+    report = await bench.run()
+
+    assert ["internal", None] == [tenant.error for tenant in report.tenants]
+    assert State.IN_SYNC == bench.row(tenant="beta").state
+    assert 3 == report.exit_code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RemoteUnreachable("x", "no route"), 75),
+        (RemoteUnavailable("x", "503"), 75),
+        (OutcomeUnknown("x", "hung"), 75),
+        (MalformedResponse("x", "html"), 1),
+        (RemoteFault("x", "fault"), 1),
+    ],
+)
+async def test_a_tenant_that_answers_nothing_fails_as_a_whole(bench: Bench, error: Exception, code: int) -> None:
+    """The exit code says why when no tenant could be worked with."""
+    bench.load(make_tenant(), make_connection())
+    bench.tenants["acme"].fail["GetList"].append(error)
+    bench.tenants["acme"].fail["HasConnections"].append(error)
+
+    assert code == (await bench.run()).exit_code
+
+
+@pytest.mark.parametrize("protocol_error", [OutcomeUnknown, MalformedResponse, RemoteFault, RemoteUnavailable])
+async def test_a_create_whose_answer_was_lost_is_found_again(bench: Bench, protocol_error: Any) -> None:
+    """Whatever came instead of the answer, the connection is looked up, adopted and pushed once, never doubled."""
+    tenant = bench.tenants["acme"]
+    tenant.type_in(make_erp_connection(3, display_name="Another"))
+    bench.load(make_tenant(), make_connection())
+    tenant.lose["SaveConnection"].append(protocol_error("SaveConnection", "lost"))
+
+    first = await bench.run()
+    second = await bench.run()
+    third = await bench.run()
+
+    assert ("visma", "failed") == only(first)[:2]
+    assert ("visma", "updated", None) == only(second)
+    assert [] == statuses(third)
+    assert [3, 4] == sorted(tenant.connections)
+    assert (State.IN_SYNC, 4) == (bench.row().state, bench.row().erp_connection_id)
+    assert 2 == tenant.saves
+
+
+async def test_the_look_up_uses_the_name_that_was_sent(bench: Bench) -> None:
+    """A name changed after a lost answer does not hide the connection that was made."""
+    bench.load(make_tenant(), make_connection())
+    bench.tenants["acme"].lose["SaveConnection"].append(OutcomeUnknown("SaveConnection", "lost"))
+    await bench.run()
+    bench.load(make_connection(display_name="Changed meanwhile"))
+
+    assert ("visma", "updated", None) == only(await bench.run())
+    assert ["Changed meanwhile"] == [c.spec.display_name for c in bench.tenants["acme"].connections.values()]
+
+
+async def test_an_unanswered_create_that_did_not_happen_is_sent_again_after_settling(bench: Bench) -> None:
+    """Until `settle` has gone by, nobody can tell; then it is created, once."""
+    bench.load(make_tenant(), make_connection())
+    bench.tenants["acme"].fail["SaveConnection"].append(OutcomeUnknown("SaveConnection", "hung"))
+    await bench.run()
+
+    bench.time += timedelta(seconds=119)
+    early = await bench.run()
+    bench.time += timedelta(seconds=2)
+    late = await bench.run()
+
+    assert ("visma", "in_doubt", "unsettled") == only(early)
+    assert 3 == early.exit_code
+    assert ("visma", "created", None) == only(late)
+    assert [1] == sorted(bench.tenants["acme"].connections)
+
+
+async def test_several_matches_are_in_doubt(bench: Bench) -> None:
+    """When two connections could be the one that was made, an operator decides; nothing is written."""
+    bench.load(make_tenant(), make_connection())
+    tenant = bench.tenants["acme"]
+    tenant.lose["SaveConnection"].append(OutcomeUnknown("SaveConnection", "lost"))
+    await bench.run()
+    tenant.type_in(make_erp_connection(9, display_name="Name of visma"))
+
+    reports = [await bench.run(), await bench.run()]
+
+    assert [("visma", "in_doubt", "in_doubt")] * 2 == [only(report) for report in reports]
+    assert State.IN_DOUBT == bench.row().state
+    assert 1 == tenant.saves
+
+    del tenant.connections[9]
+
+    assert ("visma", "updated", None) == only(await bench.run())
+
+
+async def test_a_create_that_never_left_is_simply_tried_again(bench: Bench) -> None:
+    """What was never sent, or refused before work, leaves no doubt behind."""
+    bench.load(make_tenant(), make_connection())
+    tenant = bench.tenants["acme"]
+    tenant.fail["SaveConnection"] += [
+        RemoteUnreachable("SaveConnection", "refused"),
+        RemoteUnavailable("SaveConnection", "429", effect=Effect.REFUSED),
+    ]
+
+    results = [only(await bench.run())[1] for _ in range(3)]
+
+    assert ["failed", "failed", "created"] == results
+
+
+async def test_an_update_whose_answer_was_lost_is_repeated(bench: Bench) -> None:
+    """It is pushed again, even when the operator took the change back meanwhile."""
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+    bench.load(make_connection(display_name="New name"))
+    tenant = bench.tenants["acme"]
+    tenant.lose["SaveConnection"].append(OutcomeUnknown("SaveConnection", "lost"))
+    await bench.run()
+    bench.load(make_connection())
+
+    assert ("visma", "updated", None) == only(await bench.run())
+    assert "Name of visma" == tenant.connections[1].spec.display_name
+
+
+async def test_a_crash_between_intent_and_outcome_is_settled(bench: Bench) -> None:
+    """A process that dies in the middle of an update or a delete leaves it due, not in flight."""
+    bench.load(make_tenant(), make_connection(), make_connection("other"))
+    await bench.run()
+    bench.load(make_connection(display_name="New name"), make_connection("other", present=False))
+    tenant = bench.tenants["acme"]
+    tenant.lose["SaveConnection"].append(ZeroDivisionError("dies"))
+    tenant.lose["DeleteConnection"].append(ZeroDivisionError("dies"))
+    bench.policy = Policy(connections_at_once=1)
+    await bench.run()
+    await bench.run()
+
+    report = await bench.run()
+
+    assert [State.DELETED, State.IN_SYNC] == [bench.row("other").state, bench.row().state]
+    assert 0 == report.exit_code
+
+
+async def test_safety_limit_stops_a_tenant_before_any_write(bench: Bench) -> None:
+    """More deletes than allowed stop the whole tenant, with the numbers and the way out, which works once."""
+    keys = ["a", "b", "c", "d", "e"]
+    bench.load(make_tenant(), *(make_connection(key) for key in keys))
+    await bench.run()
+    bench.load(*(make_connection(key, present=False) for key in keys[:4]), make_connection("e", display_name="New"))
+    saves = bench.tenants["acme"].saves
+
+    report = await bench.run()
+
+    assert (6, RunStatus.REFUSED) == (report.exit_code, report.status)
+    assert (saves, 0) == (bench.tenants["acme"].saves, bench.tenants["acme"].calls.count("DeleteConnection"))
+    assert "4 connections would be deleted" in (report.tenants[0].outcomes[-1].error or "")
+    assert "--force acme" in (report.tenants[0].outcomes[-1].error or "")
+
+    forced = await bench.run(force=frozenset({"acme"}))
+
+    assert (4, 1) == (forced.counts[Status.DELETED], forced.counts[Status.UPDATED])
+
+
+async def test_deleting_all_of_several_is_unsafe(bench: Bench) -> None:
+    """An emptied list is not acted upon."""
+    bench.load(make_tenant(), make_connection(), make_connection("other"))
+    await bench.run()
+    bench.load(make_connection(present=False), make_connection("other", present=False))
+
+    assert 6 == (await bench.run()).exit_code
+
+
+async def test_dry_run_writes_its_run_row_and_nothing_else(bench: Bench) -> None:
+    """A dry run plans everything, asks only, and leaves store and tenant as they were."""
+    bench.environ["ERP"] = "first"
+    keys = {"rotated": {"Password": "@{env:ERP}"}, "renamed": {}, "gone": {}}
+    bench.load(make_tenant(), *(make_connection(key, config_fields=fields) for key, fields in keys.items()))
+    await bench.run()
+    bench.environ["ERP"] = "second"
+    bench.load(
+        make_connection("renamed", config_fields={}, display_name="New"),
+        make_connection("gone", config_fields={}, present=False),
+        make_connection("new"),
+    )
+    tenant = bench.tenants["acme"]
+    before = bench.dump()
+    tenant.calls.clear()
+
+    report = await bench.run(dry_run=True)
+
+    planned = {(o.key, o.change) for o in report.tenants[0].outcomes if o.status is Status.PLANNED}
+    assert {("rotated", "update"), ("renamed", "update"), ("gone", "delete"), ("new", "create")} == planned
+    assert (4, 0) == (report.counts[Status.PLANNED], report.exit_code)
+    assert {"GetConnection", "GetList"} >= set(tenant.calls)
+    assert tenant.read_only
+    after = bench.dump()
+    assert len(before.pop("runs")) + 1 == len(after.pop("runs"))
+    assert before == after
+
+
+async def test_checks_are_recorded_with_their_changes(bench: Bench) -> None:
+    """Every answer is a row, every ChangedDataItem too; "no" is an answer."""
+    bench.load(make_tenant(), make_connection())
+    changes = (ChangedDataItem(change=RecordChange.ADDED, table_name="erpconnection", record_id=7),)
+    bench.tenants["acme"].response = PluginResponse(
+        is_ok=False, user_explanation="none", tech_explanation="no connection", error_code="E1", changes=changes
+    )
+
+    report = await bench.run()
+
+    assert (0, RunStatus.OK, 1) == (report.exit_code, report.status, report.tenants[0].changed_records)
+    (check,) = bench.store.list_checks()
+    assert (False, "none", "no connection", "E1", 1) == (
+        check.is_ok,
+        check.user_explanation,
+        check.tech_explanation,
+        check.error_code,
+        check.times,
+    )
+    (change,) = bench.store.list_changes()
+    assert ("acme", "HasConnections", "added", "erpconnection", 7) == (
+        change.tenant,
+        change.operation,
+        change.change,
+        change.table_name,
+        change.record_id,
+    )
+
+
+async def test_a_check_that_fails_makes_the_run_partial(bench: Bench) -> None:
+    """The connections are done; only the question could not be asked."""
+    bench.load(make_tenant(), make_connection())
+    bench.tenants["acme"].fail["HasConnections"].append(RemoteFault("HasConnections", "no rights"))
+
+    report = await bench.run()
+
+    assert (3, RunStatus.PARTIAL) == (report.exit_code, report.status)
+    assert State.IN_SYNC == bench.row().state
+
+
+async def test_checks_are_made_when_old_or_after_a_change(bench: Bench) -> None:
+    """A scheduled pass asks again only when there is a reason."""
+    bench.load(make_tenant(), make_connection())
+    tenant = bench.tenants["acme"]
+    await bench.run(scheduled=True, check_always=False)
+    await bench.run(scheduled=True, check_always=False)
+    assert 1 == tenant.calls.count("HasConnections")
+
+    bench.time += timedelta(hours=7)
+    await bench.run(only_checks=True, check_always=False)
+    await bench.run(only_checks=True, check_always=False)
+    assert 2 == tenant.calls.count("HasConnections")
+
+    bench.policy = Policy(checks_enabled=False)
+    await bench.run()
+    assert 2 == tenant.calls.count("HasConnections")
+
+
+async def test_the_breaker_parks_a_tenant_for_scheduled_runs(bench: Bench) -> None:
+    """Eight transient failures in a row park it; a run by hand tries at once; success ends it."""
+    bench.load(make_tenant(), *(make_connection(f"c{n:02d}") for n in range(12)))
+    tenant = bench.tenants["acme"]
+    tenant.fail["SaveConnection"] += [RemoteUnavailable("SaveConnection", "503", effect=Effect.REFUSED)] * 8
+
+    report = await bench.run()
+
+    assert (8, 4) == (report.counts[Status.FAILED], report.counts[Status.SKIPPED])
+    calls = len(tenant.calls)
+    parked = await bench.run(scheduled=True)
+    assert ("parked", 75) == (parked.tenants[0].error, parked.exit_code)
+    assert calls == len(tenant.calls)
+    assert 12 == (await bench.run()).counts[Status.CREATED]
+    assert 0 == (await bench.run(scheduled=True)).exit_code
+
+
+async def test_paused_tenants_are_left_alone(bench: Bench) -> None:
+    """What an operator paused is no failure."""
+    bench.load(make_tenant(), make_connection())
+    bench.store.pause_tenant("acme")
+
+    assert 0 == (await bench.run()).exit_code
+    assert [] == bench.tenants["acme"].calls
+
+
+async def test_a_lost_lease_ends_all_writing(bench: Bench) -> None:
+    """When another process took the tenant over, this pass records nothing more."""
+    bench.load(make_tenant(), make_connection(), make_connection("other"))
+    bench.policy = Policy(connections_at_once=1)
+
+    async def steal(operation: str) -> None:
+        if operation == "SaveConnection":
+            bench.time += timedelta(hours=1)
+            (tenant,) = await bench.store.tenants()
+            await bench.store.claim(tenant.id, owner="another", now=bench.time, seconds=600)
+
+    bench.tenants["acme"].before = steal
+
+    report = await bench.run()
+
+    assert "lease_lost" == report.tenants[0].error
+    assert {State.IN_FLIGHT, State.PENDING} == {bench.row("other").state, bench.row().state}
+    assert 1 == bench.tenants["acme"].saves
+
+
+async def test_a_leased_tenant_is_left_to_its_holder(bench: Bench) -> None:
+    """Two processes never work on one tenant."""
+    bench.load(make_tenant(), make_connection())
+    (tenant,) = await bench.store.tenants()
+    await bench.store.claim(tenant.id, owner="another", now=bench.time, seconds=600)
+
+    report = await bench.run()
+
+    assert ("leased", 75) == (report.tenants[0].error, report.exit_code)
+    assert [] == bench.tenants["acme"].calls
+
+
+async def test_an_import_during_a_pass_is_not_lost(bench: Bench) -> None:
+    """What was changed while it was being pushed is pushed again in the next pass."""
+    bench.load(make_tenant(), make_connection())
+    entries = [make_connection(display_name="Newer")]
+
+    async def edit(operation: str) -> None:
+        if operation == "SaveConnection" and entries:
+            await asyncio.to_thread(bench.load, entries.pop())
+
+    bench.tenants["acme"].before = edit
+
+    assert ("visma", "created", None) == only(await bench.run())
+    assert State.PENDING == bench.row().state
+    assert ("visma", "updated", None) == only(await bench.run())
+    assert "Newer" == bench.tenants["acme"].connections[1].spec.display_name
+
+
+async def test_stopping_lets_calls_in_flight_end_and_starts_nothing_new(bench: Bench) -> None:
+    """What had begun is finished and recorded; the rest keeps its state."""
+    bench.load(make_tenant(), *(make_connection(f"c{n}") for n in range(4)))
+    bench.policy = Policy(connections_at_once=1)
+
+    async def stop(operation: str) -> None:
+        if operation == "SaveConnection":
+            assert bench.reconciler is not None
+            bench.reconciler.stopping.set()
+
+    bench.tenants["acme"].before = stop
+
+    report = await bench.run()
+
+    assert (1, 3) == (report.counts[Status.CREATED], report.counts[Status.SKIPPED])
+    assert ["in_sync", "pending", "pending", "pending"] == [row.state for row in bench.store.list_connections()]
+    assert "HasConnections" not in bench.tenants["acme"].calls
+
+
+async def test_a_failing_store_ends_the_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is reported that could not be recorded."""
+    bench.load(make_tenant(), make_connection())
+
+    async def broken(*_: object, **__: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(bench.store, "settle", broken)
+
+    with pytest.raises(StoreError, match="disk is full"):
+        await bench.run()
+
+    assert State.IN_FLIGHT == bench.row().state
+    assert ["interrupted"] == [run.status for run in bench.store.list_runs()]
+
+
+async def test_an_import_that_changes_a_connector_is_refused(bench: Bench) -> None:
+    """A connection cannot move to another connector."""
+    bench.load(make_tenant(), make_connection())
+
+    with pytest.raises(ConfigurationError, match="erp_connector_id"):
+        bench.load(make_connection(erp_connector_id=2))

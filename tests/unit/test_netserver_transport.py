@@ -1,0 +1,252 @@
+"""The edge of the network: what can go wrong there, and what we let out at all."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+import zlib
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.tenants import AuthKind, Protocol
+from erpsyncd.errors import Effect, MalformedResponse, OutcomeUnknown, RemoteError, RemoteRejected, RemoteUnreachable
+from erpsyncd.netserver.calls import READING_OPERATIONS, Call
+from erpsyncd.netserver.headers import decompressed
+from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.rate import RateLimiter
+from erpsyncd.netserver.transport import Progress, Stage, Transport, errors_translated
+from netserver_support import (
+    QUICK,
+    Wire,
+    answer,
+    call,
+    connection_json,
+    credentials,
+    endpoint,
+    erp_connection,
+    opened,
+    soap_body,
+    tenant_spec,
+)
+
+REST = tenant_spec(Protocol.REST)
+BASIC = credentials(AuthKind.PASSWORD)
+NEVER_SENT = {
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+}
+ALL = [each for each in vars(httpx).values() if isinstance(each, type) and issubclass(each, httpx.RequestError)]
+
+
+def translated(error: BaseException, stage: Stage) -> RemoteError:
+    progress = Progress()
+    progress.stage = stage
+    with pytest.raises(RemoteError) as caught, errors_translated(endpoint(), progress, QUICK):
+        raise error
+    return caught.value
+
+
+def test_httpx_has_the_errors_we_know() -> None:
+    """A new version of httpx with more errors is looked at before it is used."""
+    assert 19 == len(ALL)
+
+
+@pytest.mark.parametrize("error", ALL)
+def test_every_error_of_httpx_is_translated(error: type[httpx.RequestError]) -> None:
+    """None of httpx's errors gets out; what was surely not sent is told from what may have been."""
+    found = translated(error("m"), Stage.HANDED_OVER)
+
+    if error in NEVER_SENT:
+        assert (RemoteUnreachable, Effect.NEVER_SENT) == (type(found), found.effect)
+    elif error is httpx.DecodingError:
+        assert MalformedResponse is type(found)
+    elif error is httpx.TooManyRedirects:
+        assert RemoteRejected is type(found)
+    else:
+        assert (OutcomeUnknown, Effect.UNCERTAIN) == (type(found), found.effect)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.WriteError("m"),
+        httpx.ReadError("m"),
+        TimeoutError(),
+        ssl.SSLError(1, "[SSL] m"),
+        UnicodeError("label too long"),
+        OSError(5, "m"),
+    ],
+)
+@pytest.mark.parametrize("stage", Stage)
+def test_stage_decides_where_the_class_does_not(error: Exception, stage: Stage) -> None:
+    """While still connecting nothing has been sent; when unsure, it may have been."""
+    found = translated(error, stage)
+
+    expected = RemoteUnreachable if stage in (Stage.BUILDING, Stage.CONNECTING) else OutcomeUnknown
+    assert expected is type(found)
+
+
+def test_messages_have_no_secrets() -> None:
+    """h11 quotes the header it refuses; we do not, and cut its words from the chain."""
+    found = translated(httpx.LocalProtocolError("Illegal header value b'Bearer placeholder'"), Stage.SENDING)
+
+    assert "placeholder" not in str(found)
+    assert found.__suppress_context__
+    assert RemoteUnreachable is type(translated(httpx.InvalidURL("m"), Stage.HANDED_OVER))
+
+
+async def test_progress_follows_httpcore() -> None:
+    """The stage goes forward with httpcore's events and never back."""
+    progress = Progress()
+    progress.stage = Stage.HANDED_OVER
+    for event, stage in (
+        ("connection.connect_tcp.started", Stage.CONNECTING),
+        ("connection.start_tls.started", Stage.CONNECTING),
+        ("http11.send_request_headers.started", Stage.SENDING),
+        ("connection.connect_tcp.started", Stage.SENDING),
+        ("http11.receive_response_headers.started", Stage.SENDING),
+    ):
+        await progress.trace(event, {})
+        assert stage is progress.stage
+
+
+async def test_bugs_are_not_caught() -> None:
+    """An error that is none of the network's passes through as it is."""
+    wire = Wire(HasConnections=[ZeroDivisionError("a bug")])
+    async with opened(wire, REST, BASIC) as api:
+        with pytest.raises(ZeroDivisionError):
+            await api.has_connections()
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+async def test_read_only_cannot_write(protocol: Protocol) -> None:
+    """A read-only client passes reading operations and raises for all others before they are sent."""
+    wire = Wire(
+        GetConnection=answer(None) if protocol is Protocol.REST else answer(soap_body("GetConnection", "")),
+    )
+    async with opened(wire, tenant_spec(protocol), read_only=True) as api:
+        assert await api.get_connection(7) is None
+        for write in (api.save_connection(erp_connection()), api.delete_connection(7)):
+            with pytest.raises(RemoteRejected, match="read-only") as caught:
+                await write
+            assert Effect.NEVER_SENT is caught.value.effect
+
+    assert ["GetConnection"] == wire.operations
+
+
+@pytest.mark.parametrize(
+    ("headers", "url"),
+    [
+        ({"SOAPAction": '"http://x/Services86/ErpSync/SaveConnection"'}, "https://h.example/GetConnection"),
+        ({}, "https://h.example/api/v1/Agents/ErpSync/SyncAll"),
+        ({}, "https://h.example/"),
+        ({"SOAPAction": '""'}, "https://h.example/GetConnection"),
+    ],
+)
+async def test_read_only_looks_at_the_wire(headers: dict[str, str], url: str) -> None:
+    """What a call claims to be does not matter; what the other side will do does."""
+    wire = Wire()
+    async with httpx.AsyncClient(transport=wire) as client:
+        transport = Transport(
+            client, tenant="a", limits=QUICK, limiter=RateLimiter(), calls_per_second=10, read_only=True
+        )
+        with pytest.raises(RemoteRejected, match="read-only"):
+            await transport.send(Call(endpoint=endpoint("GetConnection", url), headers=headers))
+
+    assert [] == wire.requests
+    assert not READING_OPERATIONS & {"SaveConnection", "DeleteConnection", "SyncAll", "ToggleErpConnectionActive"}
+
+
+async def test_headers_of_every_request() -> None:
+    """No compression is asked for, nothing is translated, no cookie comes back."""
+    wire = Wire(HasConnections=answer({"IsOk": True}, Set_Cookie="session=placeholder"))
+    async with opened(wire, REST, BASIC) as api:
+        await api.has_connections()
+        await api.has_connections()
+
+    for request in wire.requests:
+        assert "identity" == request.headers["Accept-Encoding"]
+        assert request.headers["User-Agent"].startswith("erpsyncd/")
+        assert not {"Cookie", "Accept-Language"} & {name.title() for name in request.headers}
+
+
+async def test_finished_calls_are_logged_without_content() -> None:
+    """One debug event per call has sizes and timings and nothing that was said."""
+    wire = Wire(SaveConnection=answer(connection_json()))
+    with structlog.testing.capture_logs() as events:
+        async with opened(wire, REST, BASIC) as api:
+            await api.save_connection(erp_connection())
+
+    (event,) = events
+    assert {"tenant", "agent", "operation", "status", "duration_ms", "bytes", "event", "log_level"} == set(event)
+    assert ("call.finished", "debug", "acme", 200) == (
+        event["event"],
+        event["log_level"],
+        event["tenant"],
+        event["status"],
+    )
+
+
+@pytest.mark.parametrize("squeeze", [gzip.compress, zlib.compress])
+async def test_compression_that_was_not_asked_for(squeeze: Any) -> None:
+    """A proxy that compresses all the same is understood, within the limit."""
+    encoding = "gzip" if squeeze is gzip.compress else "deflate"
+    wire = Wire(
+        HasConnections=[
+            answer(squeeze(b'{"IsOk": true}'), Content_Encoding=encoding),
+            answer(squeeze(b" " * 2_000_000), Content_Encoding=encoding),
+            answer(squeeze(b'{"IsOk": true}')[:-6], Content_Encoding=encoding),
+            answer(b"plain", Content_Encoding=encoding),
+            answer(b"x", Content_Encoding="br"),
+        ]
+    )
+    limits = RemoteLimits(max_body_bytes=100_000)
+    async with opened(wire, REST, BASIC, limits=limits) as api:
+        assert (await api.has_connections()).is_ok
+        for message in ("more than 100000 bytes", "ends in the middle", "that is not", "which was not asked for"):
+            with pytest.raises(MalformedResponse, match=message):
+                await api.has_connections()
+
+
+def test_decompression_holds_at_most_the_limit() -> None:
+    """A bomb is not unpacked any further than it takes to see that it is one."""
+    assert 1001 == len(decompressed(gzip.compress(b"0" * 10_000_000), "gzip", 1000))
+    assert b"" == decompressed(b"", "gzip", 1000)
+
+
+async def test_oversized_body_is_not_read() -> None:
+    """Reading ends where the limit is crossed."""
+    read = 0
+
+    async def endless() -> Any:
+        nonlocal read
+        while True:
+            read += 1
+            yield b"x" * 1000
+
+    class Stream(httpx.AsyncByteStream):
+        def __aiter__(self) -> Any:
+            return endless()
+
+    wire = Wire(HasConnections=lambda _: httpx.Response(200, stream=Stream()))
+    async with opened(wire, REST, BASIC, limits=RemoteLimits(max_body_bytes=10_000)) as api:
+        with pytest.raises(MalformedResponse, match="more than 10000 bytes"):
+            await api.has_connections()
+
+    assert 11 == read
+
+
+def test_calls_do_not_show_their_headers() -> None:
+    """A call's and a reply's repr hold no content."""
+    shown = repr(call(secrets=(Secret("placeholder"),)))
+
+    assert "placeholder" not in shown
+    assert "crm.acme.example" in shown

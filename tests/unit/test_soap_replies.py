@@ -1,0 +1,278 @@
+"""Replies: everything WCF writes is read, everything else is an error of the tree."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from erpsyncd.domain.connections import ListedConnection
+from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange
+from erpsyncd.domain.secrets import Secret
+from erpsyncd.errors import MalformedResponse, RemoteError
+from erpsyncd.netserver.calls import Exchange, Reply
+from erpsyncd.netserver.failures import SessionLost
+from erpsyncd.netserver.soap import SoapDialect
+from erpsyncd.netserver.xml_replies import MAX_TAGS
+from netserver_support import (
+    ARRAYS,
+    ENVELOPE,
+    NIL,
+    connection_xml,
+    credentials,
+    damaged,
+    erp_connection,
+    namespace,
+    reply,
+    soap_body,
+    tenant_spec,
+)
+
+SOAP = SoapDialect(tenant_spec(), credentials())
+NS = namespace(86)
+SOAP12 = "http://www.w3.org/2003/05/soap-envelope"
+PLAIN = soap_body("GetConnection", f"<Response>{connection_xml()}</Response>")
+
+
+def read(exchange: Exchange[Any], answer: bytes | Reply) -> Any:
+    return exchange.read(
+        exchange.write(Secret("7T:placeholder")), answer if isinstance(answer, Reply) else reply(answer)
+    )
+
+
+def get(body: bytes | Reply) -> Any:
+    return read(SOAP.get_connection(7), body)
+
+
+def check(inner: str, headers: str = "") -> Any:
+    return read(SOAP.has_connections(), soap_body("HasConnections", inner, version=83, headers=headers))
+
+
+def prefixed(text: str) -> str:
+    """Write the same reply with a prefix for ServicesNN instead of the default namespace."""
+    for name in ("Header", "Body", "Envelope"):
+        text = text.replace(f"<s:{name}", f"<S_{name}").replace(f"</s:{name}", f"</S_{name}")
+    text = text.replace("b:int", "B_int").replace("</", "</q:").replace("<", "<q:").replace("<q:/q:", "</q:")
+    text = text.replace("q:S_", "s:").replace("q:B_", "b:").replace("&lt;secret>", "&lt;secret>")
+    return text.replace(f'xmlns="{NS}"', f'xmlns:q="{NS}"')
+
+
+WCF_WAYS = {
+    "plain": PLAIN,
+    "prefixed": prefixed(PLAIN.decode()).encode(),
+    "byte order mark": b"\xef\xbb\xbf" + PLAIN,
+    "UTF-16": ('<?xml version="1.0" encoding="utf-16"?>' + PLAIN.decode()).encode("utf-16"),
+    "Latin-1": b'<?xml version="1.0" encoding="iso-8859-1"?>' + PLAIN,
+    "namespaces declared again": PLAIN.replace(b"<Active>", f'<Active xmlns="{NS}">'.encode()),
+    "unknown elements": PLAIN.replace(b"<Active>", b"<New i='1'><Active>false</Active></New><Active>"),
+    "foreign namespace": PLAIN.replace(b"<Active>", b'<Active xmlns="urn:x">false</Active><Active>'),
+    "comments and instructions": PLAIN.replace(b">F0001<", b">F<!-- x -->00<?y z?>01<"),
+    "CDATA": PLAIN.replace(b">Visma Norway<", b"><![CDATA[Visma Norway]]><"),
+    "carrier members before": PLAIN.replace(
+        b"<ErpConnectionId>", f"<TableRight {NIL}/><FieldProperties {NIL}/><ErpConnectionId>".encode()
+    ),
+    "numbers for booleans": PLAIN.replace(b">true<", b"> 1 <").replace(b">false<", b">0<"),
+    "blanks around values": PLAIN.replace(b">7<", b">\n +07 <").replace(b">true<", b"> true\t<"),
+    "nil lists": PLAIN.replace(b"<AssociateAccessIds/>", f"<AssociateAccessIds {NIL}/>".encode()),
+    "missing lists": PLAIN.replace(b"<AssociateAccessIds/>", b""),
+    "nil items": PLAIN.replace(b"<b:int>1</b:int>", f"<b:int {NIL}/><b:int>1</b:int>".encode()).replace(
+        b"<ConfigFields>", f"<ConfigFields><StringKeyValuePair {NIL}/>".encode()
+    ),
+    "empty exception": PLAIN.replace(b"<Succeeded>", b"<ExceptionInfo/><ExtraInfo/><Succeeded>"),
+    "nil exception": PLAIN.replace(b"<Succeeded>", f"<ExceptionInfo {NIL}/><Succeeded>".encode()),
+    "hollow exception": PLAIN.replace(
+        b"<Succeeded>",
+        f"<ExceptionInfo><Message/><StackTrace {NIL}/><InnerException {NIL}/><Parameters/></ExceptionInfo>".encode()
+        + b"<Succeeded>",
+    ),
+    "no header": PLAIN[: PLAIN.index(b"<s:Header")] + PLAIN[PLAIN.index(b"</s:Header>") + 11 :],
+    "nil Succeeded": PLAIN.replace(b"<Succeeded>true</Succeeded>", f"<Succeeded {NIL}/>".encode()),
+    "SOAP 1.2": PLAIN.replace(ENVELOPE.encode(), SOAP12.encode()),
+    "entities of XML itself": PLAIN.replace(b"Visma Norway", b"Visma&#x20;Norway"),
+}
+
+
+@pytest.mark.parametrize("way", WCF_WAYS)
+def test_every_way_of_writing_reads_the_same(way: str) -> None:
+    """However WCF writes it, the connection is the same one."""
+    assert erp_connection() == get(WCF_WAYS[way])
+
+
+@pytest.mark.parametrize("inner", ["", f"<Response {NIL}/>", f"<Response {NIL.replace('true', '1')}/>"])
+def test_nothing_is_none(inner: str) -> None:
+    """A missing or nil Response is no connection."""
+    assert get(soap_body("GetConnection", inner)) is None
+
+
+def test_missing_members_have_the_defaults_of_net() -> None:
+    """What the server leaves out is zero, false or empty."""
+    found = get(soap_body("GetConnection", "<Response><ErpConnectionId>7</ErpConnectionId></Response>"))
+
+    assert (7, 0, "", False, {}, ()) == (
+        found.erp_connection_id,
+        found.spec.erp_connector_id,
+        found.spec.display_name,
+        found.spec.active,
+        found.spec.config_fields,
+        found.spec.user_group_access_ids,
+    )
+
+
+@given(text=st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFFFD, codec="utf-8"), max_size=50))
+def test_texts_of_replies_survive(text: str) -> None:
+    """A text comes out of a reply as the server put it in."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+    found = check(f"<Response><IsOk>true</IsOk><UserExplanation>{escaped}</UserExplanation></Response>")
+
+    assert PluginResponse(is_ok=True, user_explanation=text) == found
+
+
+ITEM = "<ChangedDataItem><Tablename>erpconnection</Tablename><RecordId>7</RecordId></ChangedDataItem>"
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("<IsOk>false</IsOk>", PluginResponse(is_ok=False)),
+        ("<IsOk>1</IsOk><Status>OkWithInfo</Status>", PluginResponse(is_ok=True, status="OkWithInfo")),
+        ("<IsOk>true</IsOk><Status>Brandnew</Status>", PluginResponse(is_ok=True, status="Brandnew")),
+        ("<Status>Error</Status>", PluginResponse(is_ok=False, status="Error")),
+        ("<Status>Ok</Status>", PluginResponse(is_ok=True, status="Ok")),
+        (
+            f"<IsOk> true </IsOk><UserExplanation {NIL}/><TechExplanation>t</TechExplanation><ErrorCode>E1</ErrorCode>",
+            PluginResponse(is_ok=True, tech_explanation="t", error_code="E1"),
+        ),
+        (f"<IsOk>true</IsOk><Changes {NIL}/>", PluginResponse(is_ok=True)),
+        ("<IsOk>true</IsOk><Changes/>", PluginResponse(is_ok=True)),
+        (f"<IsOk>true</IsOk><Changes><AddedRecords {NIL}/><UpdatedRecords/></Changes>", PluginResponse(is_ok=True)),
+        (
+            (
+                f"<IsOk>true</IsOk><Changes><AddedRecords><ChangedDataItem {NIL}/>{ITEM}</AddedRecords>"
+                f"<DeletedRecords>{ITEM.replace('7', '8')}{ITEM}</DeletedRecords></Changes>"
+            ),
+            PluginResponse(
+                is_ok=True,
+                changes=(
+                    ChangedDataItem(change=RecordChange.ADDED, table_name="erpconnection", record_id=7),
+                    ChangedDataItem(change=RecordChange.DELETED, table_name="erpconnection", record_id=8),
+                    ChangedDataItem(change=RecordChange.DELETED, table_name="erpconnection", record_id=7),
+                ),
+            ),
+        ),
+    ],
+)
+def test_plugin_responses(inner: str, expected: PluginResponse) -> None:
+    """A PluginResponse is read in all the shapes that the contract allows."""
+    assert expected == check(f"<Response>{inner}</Response>")
+
+
+def item(erp_connection_id: int, name: str, more: str = "") -> str:
+    return f"<MDOListItem><Id>{erp_connection_id}</Id><Name>{name}</Name>{more}</MDOListItem>"
+
+
+def test_listing_is_flat_and_without_the_deleted() -> None:
+    """Headings, deleted and nil items are no connections; what stands below them is."""
+    child = item(4, "below", f"<ChildItems {NIL}/><ExtraInfo>guid-4</ExtraInfo>")
+    inner = (
+        item(1, "one", "<Deleted>false</Deleted><Type>t</Type><ExtraInfo>guid-1</ExtraInfo>")
+        + f"<MDOListItem {NIL}/>"
+        + item(2, "gone", "<Deleted>true</Deleted>")
+        + item(0, "heading", f"<ChildItems>{child}</ChildItems>")
+    )
+
+    assert (
+        ListedConnection(erp_connection_id=1, display_name="one", connection_id="guid-1"),
+        ListedConnection(erp_connection_id=4, display_name="below", connection_id="guid-4"),
+    ) == read(SOAP.list_connections(), soap_body("GetList", f"<Response>{inner}</Response>"))
+
+
+def test_listing_may_be_empty_but_not_nil() -> None:
+    """An empty list says that there is nothing; a nil one says nothing."""
+    assert () == read(SOAP.list_connections(), soap_body("GetList", "<Response/>"))
+    assert read(SOAP.list_connections(), soap_body("GetList", f"<Response {NIL}/>")) is None
+
+
+def test_deep_listing_is_read_or_refused() -> None:
+    """Nesting is bounded by the parser before it can exhaust the stack."""
+    for depth in (100, 126, 300):
+        inner = "".join(f"<MDOListItem><Id>{n + 1}</Id><ChildItems>" for n in range(depth))
+        inner += "</ChildItems></MDOListItem>" * depth
+        try:
+            found = read(SOAP.list_connections(), soap_body("GetList", f"<Response>{inner}</Response>"))
+        except MalformedResponse:
+            assert depth == 300
+        else:
+            assert depth == len(found)
+
+
+BAD = {
+    "empty": b"",
+    "no XML": b"Service unavailable",
+    "cut off": PLAIN[:-30],
+    "other root": b"<Envelope/>",
+    "no body": f'<s:Envelope xmlns:s="{ENVELOPE}"/>'.encode(),
+    "empty body": f'<s:Envelope xmlns:s="{ENVELOPE}"><s:Body/></s:Envelope>'.encode(),
+    "other operation": soap_body("SaveConnection", f"<Response>{connection_xml()}</Response>"),
+    "other version": soap_body("GetConnection", f"<Response>{connection_xml()}</Response>", version=88),
+    "document type": b"<!DOCTYPE x>" + PLAIN,
+    "entity": b'<!DOCTYPE x [<!ENTITY e "x">]>' + PLAIN.replace(b"F0001", b"&e;"),
+    "external entity": b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/hostname">]>' + PLAIN.replace(b"F0001", b"&e;"),
+    "undefined entity": PLAIN.replace(b"F0001", b"&nbsp;"),
+    "too many elements": PLAIN.replace(b"F0001", b"<a/>" * (MAX_TAGS + 1)),
+    "too deep": PLAIN.replace(b"F0001", b"<a>" * 300 + b"</a>" * 300),
+    "unknown encoding": b'<?xml version="1.0" encoding="klingon"?>' + PLAIN,
+    "wrong encoding": PLAIN.replace(b"F0001", b"\xff"),
+    "NUL": PLAIN.replace(b"F0001", b"&#0;"),
+    "id is no number": PLAIN.replace(b">7<", b">seven<"),
+    "id is too large": PLAIN.replace(b">7<", b">2147483648<"),
+    "id is very large": PLAIN.replace(b">7<", b">" + b"9" * 5000 + b"<"),
+    "id in other digits": PLAIN.replace(b">7<", ">\u0667<".encode()),
+    "boolean is a word": PLAIN.replace(b">true</Active>", b">yes</Active>"),
+    "boolean is empty": PLAIN.replace(b">true</Active>", b"></Active>"),
+    "Succeeded is a word": PLAIN.replace(b">true</Succeeded>", b">maybe</Succeeded>"),
+    "access id is no number": PLAIN.replace(b"<b:int>1<", b"<b:int>x<"),
+    "key twice": PLAIN.replace(b">Password<", b">Client<"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_unreadable_replies(case: str) -> None:
+    """An answer that cannot be read is said to be so, without a word of its content."""
+    with pytest.raises(MalformedResponse) as caught:
+        get(BAD[case])
+
+    message = str(caught.value)
+    assert message.startswith("GetConnection: crm.acme.example/Remote/Services86/ErpSync.svc gave an answer that")
+    assert "placeholder" not in message
+    assert "\n" not in message
+
+
+def test_answer_without_the_answer() -> None:
+    """A PluginResponse that says neither IsOk nor Status is not taken for a "no"."""
+    with pytest.raises(MalformedResponse, match="IsOk is missing"):
+        check("<Response/>")
+
+
+@given(body=st.binary(max_size=200))
+def test_any_bytes_stay_in_the_tree(body: bytes) -> None:
+    """Whatever bytes come, they raise nothing but errors of the tree."""
+    with pytest.raises(RemoteError):
+        get(body)
+
+
+@given(seed=st.integers(min_value=0, max_value=2**32), status=st.sampled_from([200, 200, 200, 401, 404, 500, 503]))
+def test_damaged_replies_stay_in_the_tree(seed: int, status: int) -> None:
+    """A damaged reply is read or refused; nothing else ever happens."""
+    with contextlib.suppress(RemoteError, SessionLost):
+        get(reply(damaged(list(WCF_WAYS.values()), seed), status))
+
+
+def test_arrays_need_their_namespace() -> None:
+    """Access ids in ServicesNN are not the vendor's; they are passed over like any unknown element."""
+    body = PLAIN.replace(f' xmlns:b="{ARRAYS}"'.encode(), b"").replace(b"b:int", b"int")
+
+    assert () == get(body).spec.user_group_access_ids
