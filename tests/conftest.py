@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import structlog
 
 from commands import Erpsyncd
 from erpsyncd.sandbox import SandboxServer
@@ -81,3 +83,18 @@ def sandbox() -> Iterator[SandboxServer]:
     """A stand-in NetServer in this process, so that tests can look inside."""
     with SandboxServer(open_tenants=True) as server:
         yield server
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    """Leave no trace in the logging of other tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name in ("httpx", "httpcore", "apscheduler", "alembic", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()

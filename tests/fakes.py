@@ -30,6 +30,11 @@ class FakeTenant:
     """Errors to raise after the work was done."""
 
     before: Callable[[str], Awaitable[None]] | None = None
+    """Awaited when a call arrives."""
+
+    hold: Callable[[str], Awaitable[None]] | None = None
+    """Awaited before a writing call is about to leave."""
+
     credentials: Credentials | None = None
     read_only: bool | None = None
     cursor: int = 0
@@ -68,9 +73,11 @@ class FakeTenant:
         fields = {name: self.mask(value) for name, value in found.spec.config_fields.items()}
         return replace(found, spec=replace(found.spec, config_fields=fields))
 
-    async def save_connection(self, connection: ErpConnection) -> ErpConnection:
+    async def save_connection(
+        self, connection: ErpConnection, before_send: Callable[[], Awaitable[None]]
+    ) -> ErpConnection:
         """See the port."""
-        await self._enter("SaveConnection")
+        await self._send("SaveConnection", before_send)
         number = connection.erp_connection_id or max(self.connections, default=0) + 1
         guid = connection.connection_id or str(UUID(int=number)).upper()
         saved = replace(connection, erp_connection_id=number, connection_id=guid)
@@ -78,9 +85,9 @@ class FakeTenant:
         self._leave("SaveConnection")
         return saved
 
-    async def delete_connection(self, erp_connection_id: int) -> None:
+    async def delete_connection(self, erp_connection_id: int, before_send: Callable[[], Awaitable[None]]) -> None:
         """See the port."""
-        await self._enter("DeleteConnection")
+        await self._send("DeleteConnection", before_send)
         found = self.connections[erp_connection_id]
         self.connections[erp_connection_id] = replace(found, deleted=True)
         self._leave("DeleteConnection")
@@ -89,6 +96,12 @@ class FakeTenant:
         """See the port."""
         await self._enter("HasConnections")
         return self.response
+
+    async def _send(self, operation: str, before_send: Callable[[], Awaitable[None]]) -> None:
+        if self.hold is not None:
+            await self.hold(operation)
+        await before_send()
+        await self._enter(operation)
 
     async def _enter(self, operation: str) -> None:
         self.calls.append(operation)

@@ -27,6 +27,7 @@ _numbers = count(1)
 
 #: Empties every table; fails where alembic's is missing or says something else than it should.
 _EMPTY = """
+SET LOCAL lock_timeout = '5s';
 DO $$ DECLARE names text; BEGIN
     PERFORM 1 / (SELECT count(*) FROM alembic_version WHERE version_num = '{revision}');
     SELECT string_agg(quote_ident(tablename), ', ') INTO STRICT names
@@ -45,26 +46,17 @@ class PostgresServer:
         self._spares: list[str] = []
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """Make an empty database, and drop it at the end; yields its URL as an operator would write it."""
-        name = self._create()
-        try:
-            yield self._url(name).render_as_string(hide_password=False)
-        finally:
-            self._drop(name)
+    def database(self, template: str = "") -> Iterator[str]:
+        """Give out a database, empty or with the tables of `template` and nothing in them; yields its URL.
 
-    @contextmanager
-    def store(self, template: str) -> Iterator[str]:
-        """Give out a database with the tables of `template` and nothing in them.
-
-        Making one takes longer than most tests: what a test leaves is emptied and given out again, unless
-        there is nothing to empty any more.
+        To make one takes longer than most tests do: what a test leaves of a template's copy is emptied and
+        given out again, unless there is nothing to empty any more.
         """
-        name = self._spares.pop() if self._spares else self._create(template)
+        name = self._spares.pop() if template and self._spares else self._create(template or "template1")
         try:
-            yield self._url(name).render_as_string(hide_password=False)
+            yield self.url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
         finally:
-            if self._emptied(name):
+            if template and self._emptied(name):
                 self._spares.append(name)
             else:
                 self._drop(name)
@@ -79,10 +71,7 @@ class PostgresServer:
             self._drop(name)
         self._engine.dispose()
 
-    def _url(self, name: str) -> URL:
-        return self.url.set(drivername="postgresql", database=name)
-
-    def _create(self, template: str = "template1") -> str:
+    def _create(self, template: str) -> str:
         name = f"erpsyncd_test_{os.getpid()}_{next(_numbers)}"
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return name

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import secrets
+import shlex
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,7 +23,7 @@ from typing import TYPE_CHECKING
 from erpsyncd.domain.documents import ImportReport
 from erpsyncd.domain.plan import Limits
 from erpsyncd.domain.results import RunReport
-from erpsyncd.errors import ConfigurationError
+from erpsyncd.errors import ConfigurationError, RunInterrupted, UsageError
 from erpsyncd.logs import configure_logging, set_level
 from erpsyncd.settings import Settings, load_settings
 from erpsyncd.store import SqlStore, open_store, upgrade_store
@@ -101,14 +104,21 @@ def _stored_tenants(settings: Settings) -> frozenset[str]:
         return frozenset(tenant.name for tenant in store.list_tenants())
 
 
-def run_once(settings: Settings, options: RunOptions, environ: Mapping[str, str]) -> tuple[RunReport, bool]:
-    """Make one pass over every tenant; return the report, and whether a signal ended it early.
+def run_once(settings: Settings, options: RunOptions, environ: Mapping[str, str]) -> RunReport:
+    """Make one pass over every tenant; return the report.
+
+    The first SIGTERM or SIGINT lets calls in flight end, a second one or `schedule.stop_within` cuts them off.
 
     Raises:
+        UsageError: `force` names a tenant that the store does not have; nothing was done.
         RunInProgress: another process holds the store.
+        RunInterrupted: it was cut off by a signal.
         StoreError: the store failed.
     """
     with opened_store(settings) as store:
+        unknown = options.force - {tenant.name for tenant in store.list_tenants()} if options.force else ()
+        if unknown:
+            raise UsageError(f"--force names no tenant of the store: {', '.join(sorted(unknown))}")
         if not options.dry_run:
             store.lock_process()
         return asyncio.run(_one_run(settings, store, options, environ))
@@ -153,15 +163,24 @@ class _History:
         return pruned.total
 
 
-async def _one_run(
-    settings: Settings, store: SqlStore, options: RunOptions, environ: Mapping[str, str]
-) -> tuple[RunReport, bool]:
+async def _one_run(settings: Settings, store: SqlStore, options: RunOptions, environ: Mapping[str, str]) -> RunReport:
     reconciler = _reconciler(settings, store, environ)
     loop = asyncio.get_running_loop()
+    run = asyncio.create_task(reconciler.run(options))
+
+    def stop() -> None:
+        if reconciler.stopping.is_set():
+            run.cancel()
+        else:
+            reconciler.stopping.set()
+            loop.call_later(settings.schedule.stop_within.total_seconds(), run.cancel)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, reconciler.stopping.set)
-    report = await reconciler.run(options)
-    return report, reconciler.stopping.is_set()
+        loop.add_signal_handler(number, stop)
+    try:
+        return await run
+    except asyncio.CancelledError:
+        raise RunInterrupted("cut off by a signal; what was under way is settled by the next run") from None
 
 
 def _reconciler(settings: Settings, store: SqlStore, environ: Mapping[str, str]) -> Reconciler:
@@ -201,8 +220,8 @@ def _policy(settings: Settings) -> Policy:
 
     return Policy(
         settle=settings.remote.settle,
-        # All attempts at their deadline, and the pauses between them.
-        call_budget=settings.remote.attempts * (settings.remote.deadline + timedelta(seconds=30)),
+        # The deadline, and what it takes to notice that it has passed and to write that down.
+        call_budget=settings.remote.deadline + timedelta(seconds=30),
         tenants_at_once=settings.limits.tenants_at_once,
         connections_at_once=settings.limits.connections_at_once,
         limits=Limits(max_deletes=settings.safety.max_deletes),
@@ -232,7 +251,9 @@ def _reload(at_start: Settings, now: Settings) -> Reloaded:
     from erpsyncd.service.daemon import Reloaded  # noqa: PLC0415 -- see the module's docstring
 
     set_level(now.log.level)
-    return Reloaded(schedule=_schedule(now), policy=_policy(now), restart_needed=_restart_needed(at_start, now))
+    # Calls keep the deadline that they were started with, so leases and settling must keep it too.
+    policy = _policy(now.model_copy(update={"remote": at_start.remote}))
+    return Reloaded(schedule=_schedule(now), policy=policy, restart_needed=_restart_needed(at_start, now))
 
 
 def _restart_needed(at_start: Settings, now: Settings) -> tuple[str, ...]:
@@ -241,6 +262,7 @@ def _restart_needed(at_start: Settings, now: Settings) -> tuple[str, ...]:
         "state.directory": (at_start.state_directory, now.state_directory),
         "state.key_file": (at_start.key_path, now.key_path),
         "remote.deadline": (at_start.remote.deadline, now.remote.deadline),
+        "remote.settle": (at_start.remote.settle, now.remote.settle),
         "remote.attempts": (at_start.remote.attempts, now.remote.attempts),
         "remote.max_body_bytes": (at_start.remote.max_body_bytes, now.remote.max_body_bytes),
         "limits.http_connections": (at_start.limits.http_connections, now.limits.http_connections),
@@ -259,3 +281,16 @@ def _prepare(directory: Path) -> None:
             f"the state directory {directory} cannot be made: {exc.strerror}; set state.directory or run as the "
             "service's user"
         ) from exc
+    owner = directory.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        # Root's files in there would be closed to the service.
+        name = _user_name(owner)
+        command = shlex.join(["sudo", "-u", name, "erpsyncd", *sys.argv[1:]])
+        raise ConfigurationError(f"the state directory {directory} belongs to {name}; run: {command}")
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"

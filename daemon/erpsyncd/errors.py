@@ -4,7 +4,12 @@ DaemonError
 ├─ ConfigurationError     bad settings, bad documents, a wrong key: exit 78
 ├─ UsageError             a command line that cannot be meant: exit 2
 ├─ StoreError             the local store failed; ends the run
+│  └─ StoreOutdated          a newer version upgraded it meanwhile: exit 78
 ├─ RunInProgress          another process holds the store: exit 75
+├─ RunInterrupted         a run was cut off by a signal: exit 75
+├─ TenantLeased           another process works on this tenant
+├─ TenantParked           this tenant failed too often in a row
+├─ Crashed                a defect ended one tenant's pass
 ├─ LeaseLost              another process works on this tenant now; this one writes nothing more
 ├─ UnsafePlan             a safety limit; ends the pass over that tenant before any write
 ├─ Unauthorized           the tenant refused the credentials; ends the pass over that tenant
@@ -83,11 +88,45 @@ class StoreError(DaemonError):
     error_class = "store"
 
 
+class StoreOutdated(StoreError):
+    """Another process upgraded the store; this version must not write to it any more."""
+
+    exit_code = 78
+    error_class = "configuration"
+
+
 class RunInProgress(DaemonError):
     """Another process holds the store for writing."""
 
     exit_code = 75
     error_class = "run_in_progress"
+
+
+class RunInterrupted(DaemonError):
+    """A run was cut off; what was under way is settled by the next one."""
+
+    exit_code = 75
+    error_class = "interrupted"
+
+
+class TenantLeased(DaemonError):
+    """Another process is working on this tenant."""
+
+    exit_code = 75
+    error_class = "leased"
+
+
+class TenantParked(DaemonError):
+    """This tenant failed too often in a row and is left alone for a while."""
+
+    exit_code = 75
+    error_class = "parked"
+
+
+class Crashed(DaemonError):
+    """A defect in erpsyncd ended the pass over one tenant; the others go on."""
+
+    error_class = "internal"
 
 
 class LeaseLost(DaemonError):

@@ -39,7 +39,9 @@ Invoke = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
+def invoke(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logging_restored: None
+) -> Invoke:
     """Run a command line on a store of its own; return its code, stdout and stderr."""
     monkeypatch.setenv("ERPSYNCD__STATE__DIRECTORY", str(tmp_path / "state"))
     monkeypatch.setenv("ERPSYNCD__REMOTE__ATTEMPTS", "1")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from erpsyncd.domain.connections import State
+from erpsyncd.domain.connections import State, same_guid
 from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange, RunReport, RunStatus, Status
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import (
@@ -25,6 +25,7 @@ from erpsyncd.errors import (
     RemoteUnreachable,
     StoreError,
     Unauthorized,
+    UsageError,
 )
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.reconciler import Reconciler
@@ -494,7 +495,7 @@ async def test_an_unanswered_create_that_did_not_happen_is_sent_again_after_sett
     late = await bench.run()
 
     assert ("visma", "in_doubt", "unsettled") == only(early)
-    assert 3 == early.exit_code
+    assert (1, RunStatus.FAILED) == (early.exit_code, early.status)
     assert ("visma", "created", None) == only(late)
     assert [1] == sorted(bench.tenants["acme"].connections)
 
@@ -655,9 +656,11 @@ async def test_a_check_that_fails_makes_the_run_partial(bench: Bench) -> None:
     bench.load(make_tenant(), make_connection())
     bench.tenants["acme"].fail["HasConnections"].append(RemoteFault("HasConnections", "no rights"))
 
-    report = await bench.run()
+    reports = [await bench.run()]
+    bench.tenants["acme"].fail["HasConnections"].append(RemoteFault("HasConnections", "no rights"))
+    reports.append(await bench.run())
 
-    assert (3, RunStatus.PARTIAL) == (report.exit_code, report.status)
+    assert [(3, RunStatus.PARTIAL)] * 2 == [(report.exit_code, report.status) for report in reports]
     assert State.IN_SYNC == bench.row().state
 
 
@@ -699,9 +702,13 @@ async def test_the_breaker_parks_a_tenant_for_scheduled_runs(bench: Bench) -> No
 async def test_paused_tenants_are_left_alone(bench: Bench) -> None:
     """What an operator paused is no failure."""
     bench.load(make_tenant(), make_connection())
+    bench.load(make_tenant("beta"), make_connection(tenant="beta"))
     bench.store.pause_tenant("acme")
+    bench.tenants["beta"].fail["GetList"].append(Unauthorized("refused"))
 
-    assert 0 == (await bench.run()).exit_code
+    report = await bench.run()
+
+    assert (77, 0) == (report.exit_code, report.counts[Status.UNCHANGED])
     assert [] == bench.tenants["acme"].calls
 
 
@@ -721,6 +728,7 @@ async def test_a_lost_lease_ends_all_writing(bench: Bench) -> None:
     report = await bench.run()
 
     assert "lease_lost" == report.tenants[0].error
+    assert ("lease_lost", None) in {(o.error_class, o.key) for o in report.tenants[0].outcomes}
     assert {State.IN_FLIGHT, State.PENDING} == {bench.row("other").state, bench.row().state}
     assert 1 == bench.tenants["acme"].saves
 
@@ -770,6 +778,7 @@ async def test_stopping_lets_calls_in_flight_end_and_starts_nothing_new(bench: B
 
     assert (1, 3) == (report.counts[Status.CREATED], report.counts[Status.SKIPPED])
     assert ["in_sync", "pending", "pending", "pending"] == [row.state for row in bench.store.list_connections()]
+    assert 3 == report.exit_code
     assert "HasConnections" not in bench.tenants["acme"].calls
 
 
@@ -786,7 +795,8 @@ async def test_a_failing_store_ends_the_run(bench: Bench, monkeypatch: pytest.Mo
         await bench.run()
 
     assert State.IN_FLIGHT == bench.row().state
-    assert ["interrupted"] == [run.status for run in bench.store.list_runs()]
+    (run,) = bench.store.list_runs()
+    assert ("failed", ("the disk is full",)) == (run.status, run.problems)
 
 
 async def test_an_import_that_changes_a_connector_is_refused(bench: Bench) -> None:
@@ -795,3 +805,250 @@ async def test_an_import_that_changes_a_connector_is_refused(bench: Bench) -> No
 
     with pytest.raises(ConfigurationError, match="erp_connector_id"):
         bench.load(make_connection(erp_connector_id=2))
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_a_failed_read_does_not_hide_a_twin(bench: Bench, *, by_hand: bool) -> None:
+    """An empty answer about a listed connection is no proof that there is no twin; nothing is created beside it."""
+    tenant = bench.tenants["acme"]
+    bench.load(make_tenant(), make_connection())
+    if by_hand:
+        tenant.type_in(make_erp_connection(7))
+    else:
+        tenant.lose["SaveConnection"].append(OutcomeUnknown("SaveConnection", "lost"))
+        await bench.run()
+        bench.time += timedelta(hours=1)
+    there = sorted(tenant.connections)
+
+    async def nothing(erp_connection_id: int) -> None:
+        tenant.calls.append("GetConnection")
+
+    tenant.get_connection = nothing  # type: ignore[method-assign]  # a tenant that fails in this way
+
+    assert "malformed" == only(await bench.run())[2]
+    assert there == sorted(tenant.connections)
+
+
+async def test_settling_is_counted_from_the_sending(bench: Bench) -> None:
+    """However long a request waited for its turn, the time after which it is sent again begins when it left."""
+    bench.load(make_tenant(), make_connection())
+    tenant = bench.tenants["acme"]
+
+    async def wait(operation: str) -> None:
+        bench.time += timedelta(minutes=5)
+
+    tenant.hold = wait
+    tenant.fail["SaveConnection"].append(OutcomeUnknown("SaveConnection", "hung"))
+    await bench.run()
+    tenant.hold = None
+    bench.time += timedelta(seconds=119)
+
+    assert "unsettled" == only(await bench.run())[2]
+    assert 1 == tenant.saves
+
+
+async def test_a_repeated_request_gets_a_new_time(bench: Bench) -> None:
+    """A request that left twice, because the first was turned away, settles from the second."""
+    bench.load(make_tenant(), make_connection())
+    tenant = bench.tenants["acme"]
+    save = tenant.save_connection
+
+    async def twice(connection: Any, before_send: Any) -> Any:
+        await before_send()
+        bench.time += timedelta(minutes=5)
+        return await save(connection, before_send)
+
+    tenant.save_connection = twice  # type: ignore[method-assign]  # an adapter that repeats
+    tenant.fail["SaveConnection"].append(OutcomeUnknown("SaveConnection", "hung"))
+    await bench.run()
+    bench.time += timedelta(seconds=119)
+
+    assert "unsettled" == only(await bench.run())[2]
+
+
+async def test_a_clock_set_back_does_not_shorten_the_wait(bench: Bench) -> None:
+    """Where it is not known how long ago a create was sent, the wait begins again, and ends."""
+    bench.load(make_tenant(), make_connection())
+    tenant = bench.tenants["acme"]
+    tenant.fail["SaveConnection"].append(OutcomeUnknown("SaveConnection", "hung"))
+    await bench.run()
+
+    bench.time -= timedelta(days=1)
+    assert "unsettled" == only(await bench.run())[2]
+    bench.time += timedelta(seconds=121)
+    assert ("visma", "created", None) == only(await bench.run())
+
+
+async def test_removing_a_connection_during_its_pass_stops_nothing(bench: Bench) -> None:
+    """Nothing is sent for it, and its neighbours are done and reported."""
+    bench.load(make_tenant(), make_connection("a"), make_connection("b"))
+    bench.policy = Policy(connections_at_once=1)
+
+    async def remove(operation: str) -> None:
+        if "a" in {row.key for row in bench.store.list_connections()}:
+            await asyncio.to_thread(bench.store.remove_connection, "acme", "a")
+
+    bench.tenants["acme"].hold = remove
+
+    report = await bench.run()
+
+    assert [("a", "skipped", "not_tried"), ("b", "created", None)] == statuses(report)
+    assert [1] == sorted(bench.tenants["acme"].connections)
+
+
+async def test_a_delete_that_is_no_longer_wanted_is_not_sent(bench: Bench) -> None:
+    """An import that wants the connection again, after the pass read it, wins."""
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+    bench.load(make_connection(present=False))
+
+    async def want_again(operation: str) -> None:
+        await asyncio.to_thread(bench.load, make_connection())
+
+    bench.tenants["acme"].hold = want_again
+
+    assert ("visma", "skipped", "not_tried") == only(await bench.run())
+    assert not bench.tenants["acme"].connections[1].deleted
+    assert [] == statuses(await bench.run())
+    assert State.IN_SYNC == bench.row().state
+
+
+async def test_refused_credentials_are_remembered_by_a_pass_that_broke_off(bench: Bench) -> None:
+    """Whatever else goes wrong, they are not tried again: that can lock the account."""
+    bench.load(make_tenant(), make_connection("a"), make_connection("b"))
+    tenant = bench.tenants["acme"]
+    tenant.fail["SaveConnection"] += [Unauthorized("refused"), ZeroDivisionError("a defect")]
+
+    first = await bench.run()
+    calls = len(tenant.calls)
+    second = await bench.run()
+
+    assert "internal" == first.tenants[0].error
+    assert ("unauthorized", calls) == (second.tenants[0].error, len(tenant.calls))
+
+
+async def test_what_a_broken_pass_had_done_is_reported(bench: Bench) -> None:
+    """A pass that ends early keeps the outcomes that are on disk in its report."""
+    bench.load(make_tenant(), make_connection("a"), make_connection("b"))
+    bench.policy = Policy(connections_at_once=1)
+    bench.tenants["acme"].fail["HasConnections"].append(ZeroDivisionError("a defect"))
+
+    report = await bench.run()
+
+    assert (2, "internal") == (report.counts[Status.CREATED], report.tenants[0].error)
+
+
+async def test_failed_reads_do_not_get_around_the_safety_limit(bench: Bench) -> None:
+    """What is to be deleted and could not be read counts as a delete."""
+    keys = [f"c{number}" for number in range(6)]
+    bench.load(make_tenant(), *(make_connection(key) for key in keys))
+    await bench.run()
+    bench.load(*(make_connection(key, present=False) for key in keys[:5]))
+    bench.tenants["acme"].fail["GetConnection"] += [RemoteFault("GetConnection", "no")] * 3
+
+    assert 6 == (await bench.run()).exit_code
+    assert "DeleteConnection" not in bench.tenants["acme"].calls
+
+
+async def test_a_dry_run_plans_what_a_crash_left_open(bench: Bench) -> None:
+    """An open update is simply made again; an open create leaves a doubt that only a real pass settles."""
+    bench.load(make_tenant(), make_connection("old"))
+    await bench.run()
+    bench.load(make_connection("old", display_name="New"), make_connection("new"))
+    tenant = bench.tenants["acme"]
+    tenant.lose["SaveConnection"] += [ZeroDivisionError("dies")] * 2
+    bench.policy = Policy(connections_at_once=2)
+    await bench.run()
+
+    report = await bench.run(dry_run=True)
+
+    assert {("new", "in_doubt", "unsettled"), ("old", "planned", None)} == set(statuses(report))
+
+
+async def test_an_absent_connection_that_is_gone_is_planned_in_a_dry_run(bench: Bench) -> None:
+    """A dry run never says that something was deleted."""
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+    del bench.tenants["acme"].connections[1]
+    bench.load(make_connection(present=False))
+
+    assert ("visma", "planned", None) == only(await bench.run(dry_run=True))
+
+
+async def test_a_failing_list_is_asked_once(bench: Bench) -> None:
+    """Fifty creates do not ask fifty times for a list that is refused."""
+    bench.load(make_tenant(), *(make_connection(f"c{number:02d}") for number in range(50)))
+    tenant = bench.tenants["acme"]
+    tenant.fail["GetList"] += [RemoteFault("GetList", "no rights")] * 50
+
+    report = await bench.run()
+
+    assert (50, 1) == (report.counts[Status.FAILED], tenant.calls.count("GetList"))
+
+
+async def test_skipped_connections_keep_what_is_known_about_them(bench: Bench) -> None:
+    """Not being tried is no news about a connection."""
+    bench.load(make_tenant(), make_connection("a"), make_connection("b"))
+    bench.policy = Policy(connections_at_once=1)
+    refused = RemoteUnavailable("SaveConnection", "429", effect=Effect.REFUSED)
+    bench.tenants["acme"].fail["SaveConnection"] += [refused, refused]
+    await bench.run()
+    bench.tenants["acme"].fail["SaveConnection"].append(Unauthorized("refused"))
+
+    await bench.run()
+
+    assert ["unauthorized", "unavailable"] == [row.error_class for row in bench.store.list_connections()]
+
+
+async def test_after_parking_one_more_failure_parks_again(bench: Bench) -> None:
+    """A tenant that is still down costs a scheduled pass one call, and an idle pass does not forget failures."""
+    bench.load(make_tenant(), *(make_connection(f"c{number:02d}") for number in range(12)))
+    bench.policy = Policy(connections_at_once=1, checks_enabled=False)
+    tenant = bench.tenants["acme"]
+    tenant.fail["GetList"] += [RemoteUnavailable("GetList", "503")] * 20
+    await bench.run()
+    bench.time += timedelta(minutes=16)
+    calls = len(tenant.calls)
+
+    report = await bench.run(scheduled=True, check_always=False)
+
+    assert (1, 75) == (len(tenant.calls) - calls, report.exit_code)
+    bench.time += timedelta(minutes=1)
+    assert "parked" == (await bench.run(scheduled=True)).tenants[0].error
+
+
+def test_backoff_never_overflows() -> None:
+    """However often something failed, it is tried again after the longest wait at the latest."""
+    policy = Policy(backoff_first=timedelta(days=1), backoff_longest=timedelta(days=2))
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+
+    later = policy.next_attempt(now=now, attempts=10_000, rng=Random(1))
+
+    assert timedelta(days=1.5) <= later - now <= timedelta(days=2)
+
+
+async def test_an_operator_decides_what_a_twin_or_a_doubt_is(bench: Bench) -> None:
+    """`resolve` names the connection, or none; the next pass pushes once, or creates."""
+    tenant = bench.tenants["acme"]
+    tenant.type_in(make_erp_connection(7))
+    bench.load(make_tenant(), make_connection())
+    assert "exists" == only(await bench.run())[2]
+
+    bench.store.resolve_connection("acme", "visma", erp_connection_id=7)
+
+    assert ("visma", "updated", None) == only(await bench.run())
+    assert [7] == sorted(tenant.connections)
+    assert same_guid(tenant.connections[7].connection_id, bench.row().connection_id)
+
+    bench.load(make_connection("other"))
+    with pytest.raises(UsageError, match="is 'visma' already"):
+        bench.store.resolve_connection("acme", "other", erp_connection_id=7)
+    with pytest.raises(UsageError, match="no connection 'nobody'"):
+        bench.store.resolve_connection("acme", "nobody", erp_connection_id=7)
+
+    tenant.connections[7] = replace(tenant.connections[7], deleted=True)
+    bench.load(make_connection(display_name="New"))
+    assert "missing" == {key: error for key, _, error in statuses(await bench.run())}["visma"]
+    bench.store.resolve_connection("acme", "visma", erp_connection_id=None)
+
+    assert ("visma", "created", None) == only(await bench.run())

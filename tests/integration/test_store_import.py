@@ -101,10 +101,10 @@ async def test_a_changed_connection_is_due_afresh(store: SqlStore, change: dict[
         ({"erpsync_services": 88}, True, True),
         ({"quote_services": 88}, True, True),
         ({"calls_per_second": 3.0}, True, True),
-        ({"url": "https://moved.example"}, False, True),
-        ({"soap_url": "https://moved.example"}, False, True),
-        ({"rest_url": "https://moved.example"}, False, True),
-        ({"protocol": Protocol.REST}, False, True),
+        ({"url": "https://moved.example"}, False, False),
+        ({"soap_url": "https://moved.example"}, False, False),
+        ({"rest_url": "https://moved.example"}, False, False),
+        ({"protocol": Protocol.REST}, False, False),
         ({"auth": {"username": "sync", "password": "another"}}, False, False),
         ({"auth": {"username": "sync"}}, False, False),
     ],
@@ -112,7 +112,7 @@ async def test_a_changed_connection_is_due_afresh(store: SqlStore, change: dict[
 async def test_a_changed_tenant_keeps_what_still_holds(
     store: SqlStore, change: dict[str, Any], *, parked: bool, refused: bool
 ) -> None:
-    """New credentials are tried; a new address ends the breaker's pause; connections are left alone."""
+    """New credentials or a new address are tried at once; connections are left alone."""
     load(store, make_tenant(), make_connection())
     one = await begin_pass(store)
     await one.create_all()

@@ -173,7 +173,7 @@ def test_other_failures_of_the_library_are_translated() -> None:
 
 def test_what_postgresql_says_is_cut_to_its_sentence(postgres: PostgresServer, upgraded_postgres: str) -> None:
     """Its details repeat whole rows."""
-    with postgres.store(upgraded_postgres) as url:
+    with postgres.database(upgraded_postgres) as url:
         database = Database(read_url(url))
         with (
             pytest.raises(StoreError, match=r"null value in column .*\(23502\)") as caught,
@@ -191,7 +191,7 @@ def test_a_server_that_comes_back_is_used_again(
     postgres: PostgresServer, upgraded_postgres: str, tmp_path: Path
 ) -> None:
     """A connection that the server closed is replaced at the next use."""
-    with postgres.store(upgraded_postgres) as url, open_store(url, key_path=None, state_directory=tmp_path) as store:
+    with postgres.database(upgraded_postgres) as url, open_store(url, key_path=None, state_directory=tmp_path) as store:
         assert () == store.list_runs()
         with Database(read_url(url)).engine.connect() as other:
             other.execute(

@@ -21,7 +21,7 @@ from erpsyncd.domain.results import (
     TenantReport,
 )
 from erpsyncd.domain.secrets import Reference, Scheme, parse_template
-from erpsyncd.errors import StoreError, Undecided
+from erpsyncd.errors import NotTried, StoreError
 from erpsyncd.store import SqlStore, due
 from factories import make_connection, make_document, make_tenant
 
@@ -236,12 +236,12 @@ async def test_nothing_is_sent_for_a_connection_that_was_removed(store: SqlStore
     (a,) = await one.due()
     store.remove_connection("acme", "a")
 
-    with pytest.raises(Undecided, match="was removed") as caught:
+    with pytest.raises(NotTried, match="was removed") as caught:
         await one.open(a)
-    await one.settle(a, State.FAILED, outcome=outcome("a", Status.FAILED, error_class=caught.value.reason))
+    await one.settle(a, State.FAILED, outcome=outcome("a", Status.FAILED, error_class=caught.value.error_class))
 
     assert {} == states(store)
-    assert [("a", "failed", "removed")] == [(o.key, o.status, o.error_class) for o in outcomes(store, one.run_id)]
+    assert [("a", "failed", "not_tried")] == [(o.key, o.status, o.error_class) for o in outcomes(store, one.run_id)]
 
 
 def outcomes(store: SqlStore, run_id: int) -> tuple[Any, ...]:
@@ -511,7 +511,7 @@ async def test_a_run_is_recorded_with_what_no_settlement_recorded(store: SqlStor
     await store.finish_run(report, finished_at=NOW + MINUTE)
 
     (run,) = store.list_runs()
-    assert (one.run_id, "test", False, "partial", 3, 0, ("odd \ufffd",), NOW, NOW + MINUTE) == (
+    assert (one.run_id, "test", False, "failed", 1, 0, ("odd \ufffd",), NOW, NOW + MINUTE) == (
         run.run_id,
         run.trigger,
         run.dry_run,

@@ -99,7 +99,7 @@ def upgraded_url_beside(request: pytest.FixtureRequest, store_url: str, tmp_path
         yield url
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    with server.store(request.getfixturevalue("upgraded_postgres")) as url:
+    with server.database(request.getfixturevalue("upgraded_postgres")) as url:
         yield url
 
 
@@ -165,7 +165,7 @@ def test_an_older_postgresql_store_is_refused(
 ) -> None:
     """A server's store that is behind waits for `db upgrade`."""
     monkeypatch.setattr(schema, "REVISIONS", ("0000", *tables.REVISIONS))
-    with postgres.store(upgraded_postgres) as url:
+    with postgres.database(upgraded_postgres) as url:
         set_revision(url, "0000")
 
         with pytest.raises(ConfigurationError, match="erpsyncd db upgrade"):

@@ -169,7 +169,7 @@ def deletes(number: int) -> list[Change]:
 @pytest.mark.parametrize(("number", "connections"), [(0, 0), (1, 1), (2, 3), (3, 10), (1, 0)])
 def test_few_deletes_are_let_through(number: int, connections: int) -> None:
     """Up to the limit, and one that is all there is, since it was named."""
-    raise_if_unsafe(deletes(number), tenant="acme", connections=connections, limits=Limits())
+    raise_if_unsafe(number, tenant="acme", connections=connections, limits=Limits())
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_few_deletes_are_let_through(number: int, connections: int) -> None:
 def test_many_deletes_stop_the_pass(number: int, connections: int, words: str) -> None:
     """More than the limit, or all of several, with the numbers and the way out."""
     with pytest.raises(UnsafePlan, match=words) as caught:
-        raise_if_unsafe(deletes(number), tenant="acme", connections=connections, limits=Limits())
+        raise_if_unsafe(number, tenant="acme", connections=connections, limits=Limits())
 
     assert "--force acme" in str(caught.value)
 
@@ -186,7 +186,7 @@ def test_many_deletes_stop_the_pass(number: int, connections: int, words: str) -
 def test_no_deletes_can_be_allowed_at_all() -> None:
     """With a limit of none, one delete is too many."""
     with pytest.raises(UnsafePlan, match=r"safety\.max_deletes"):
-        raise_if_unsafe(deletes(1), tenant="acme", connections=5, limits=Limits(max_deletes=0))
+        raise_if_unsafe(1, tenant="acme", connections=5, limits=Limits(max_deletes=0))
 
 
 def listed(number: int, name: str, connector: int | None = 1) -> ListedConnection:

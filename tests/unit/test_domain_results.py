@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -60,7 +61,12 @@ def report(*tenants: TenantReport) -> RunReport:
     [
         ((), 0, RunStatus.OK),
         ((done(),), 0, RunStatus.OK),
-        ((done(Status.CREATED, Status.PLANNED, Status.SKIPPED),), 0, RunStatus.OK),
+        ((done(Status.CREATED, Status.PLANNED),), 0, RunStatus.OK),
+        ((done(Status.CREATED, Status.SKIPPED),), 3, RunStatus.PARTIAL),
+        ((replace(done(Status.FAILED), visited=False), ended("unauthorized")), 77, RunStatus.REFUSED),
+        ((replace(done(), visited=False),), 0, RunStatus.OK),
+        ((ended("stopping"),), 75, RunStatus.FAILED),
+        ((done(), ended("stopping")), 3, RunStatus.PARTIAL),
         ((done(Status.CREATED, Status.FAILED),), 3, RunStatus.PARTIAL),
         ((done(Status.FAILED),), 3, RunStatus.PARTIAL),
         ((done(Status.IN_DOUBT),), 3, RunStatus.PARTIAL),

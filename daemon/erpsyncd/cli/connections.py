@@ -12,7 +12,7 @@ from erpsyncd.cli.output import write_json, write_text
 
 @click.group()
 def connections() -> None:
-    """List connections, or forget them."""
+    """List connections, settle what needs a decision, or forget them."""
 
 
 @connections.command(name="list")
@@ -61,3 +61,52 @@ def remove(invocation: Invocation, tenant: str, key: str) -> None:
         write_json("connections", {"items": [{"tenant": tenant, "key": key}]})
     else:
         write_text(f"{tenant}/{key} is forgotten here; nothing was changed in the tenant.")
+
+
+@connections.command()
+@click.argument("tenant")
+@click.option("--id", "erp_connection_id", type=click.IntRange(min=1), required=True, metavar="N", help="Theirs.")
+@click.option("--key", required=True, metavar="KEY", help="Ours.")
+@common_options
+@pass_invocation
+def adopt(invocation: Invocation, tenant: str, erp_connection_id: int, key: str) -> None:
+    """Take over a connection that the tenant has already.
+
+    The connection must be described here under KEY. The next pass makes the tenant's connection N what is described.
+
+    \b
+    Example:
+      erpsyncd connections adopt acme --id 7 --key visma-no
+    """
+    _decide(invocation, tenant, key, erp_connection_id)
+
+
+@connections.command()
+@click.argument("tenant")
+@click.argument("key")
+@click.option("--id", "erp_connection_id", type=click.IntRange(min=1), metavar="N", help="It is this one.")
+@click.option("--create", is_flag=True, help="It is none of those; create it.")
+@common_options
+@pass_invocation
+def resolve(invocation: Invocation, tenant: str, key: str, *, erp_connection_id: int | None, create: bool) -> None:
+    """Decide what an unanswered create came to, or which connection a missing or replaced one is now.
+
+    \b
+    Examples:
+      erpsyncd connections resolve acme visma-no --id 7
+      erpsyncd connections resolve acme visma-no --create
+    """
+    if create == (erp_connection_id is not None):
+        raise click.UsageError("give either --id N or --create", click.get_current_context())
+    _decide(invocation, tenant, key, erp_connection_id)
+
+
+def _decide(invocation: Invocation, tenant: str, key: str, erp_connection_id: int | None) -> None:
+    with store_of(invocation) as store:
+        store.resolve_connection(tenant, key, erp_connection_id=erp_connection_id)
+    if invocation.as_json:
+        write_json("connections", {"items": [{"tenant": tenant, "key": key, "erp_connection_id": erp_connection_id}]})
+    elif erp_connection_id is None:
+        write_text(f"{tenant}/{key} will be created in the next pass.")
+    else:
+        write_text(f"{tenant}/{key} is connection {erp_connection_id} now; the next pass makes it what is described.")

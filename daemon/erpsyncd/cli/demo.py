@@ -47,14 +47,14 @@ def _play(document: bytes, directory: Path) -> None:
     write_text(f"{report.added} tenants and connections added, secrets encrypted\n")
     options = RunOptions(trigger="run-once", check_always=True)
     write_text("$ erpsyncd --run-once")
-    first, _ = bootstrap.run_once(settings, options, environ)
+    first = bootstrap.run_once(settings, options, environ)
     write_text(f"{report_as_text(first)}\n")
     write_text("$ erpsyncd changes list")
     with bootstrap.opened_store(settings) as store:
         for row in store.list_changes():
             write_text(f"{row.tenant}: {row.change} {row.table_name} {row.record_id} ({row.operation})")
     write_text("\n$ erpsyncd --run-once")
-    second, _ = bootstrap.run_once(settings, options, environ)
+    second = bootstrap.run_once(settings, options, environ)
     write_text(report_as_text(second))
     if first.exit_code or second.exit_code:
         raise DaemonError("the demo did not end well; please report it with what stands above")

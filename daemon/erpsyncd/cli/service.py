@@ -8,7 +8,6 @@ from erpsyncd.cli.options import Invocation
 from erpsyncd.cli.output import write_json, write_text
 from erpsyncd.cli.reports import report_as_json, report_as_text
 from erpsyncd.domain.results import RunReport
-from erpsyncd.errors import RunInProgress, UsageError
 from erpsyncd.service.policy import RunOptions
 from erpsyncd.settings import Settings, load_settings
 
@@ -19,13 +18,9 @@ def run_once(invocation: Invocation, *, scheduled: bool, dry_run: bool, force: f
     options = RunOptions(
         trigger="run-once", dry_run=dry_run, scheduled=scheduled, check_always=not scheduled, force=force
     )
-    report, interrupted = bootstrap.run_once(settings, options, invocation.environ)
-    unknown = force - {tenant.tenant for tenant in report.tenants}
+    report = bootstrap.run_once(settings, options, invocation.environ)
     show(invocation, report)
-    if unknown and not interrupted:
-        raise UsageError(f"--force names no tenant of the store: {', '.join(sorted(unknown))}; the run was made")
-    # What was not visited is not done: somebody has to run it again.
-    return report.exit_code or (RunInProgress.exit_code if interrupted else 0)
+    return report.exit_code
 
 
 def run_daemon(invocation: Invocation) -> int:

@@ -88,14 +88,15 @@ def plan_connection(desired: DesiredConnection, observed: ErpConnection | None) 
         raise Undecided(
             "missing",
             f"the tenant no longer has connection {stored.erp_connection_id}; somebody deleted it there. "
-            "Remove it here and import it again to create a new one, or mark it absent",
+            f"To create a new one: erpsyncd connections resolve TENANT {desired.key} --create; else mark it absent",
         )
     if stored.connection_id and not same_guid(stored.connection_id, observed.connection_id):
         raise Undecided(
             "replaced",
             f"connection {stored.erp_connection_id} is another one now: its ConnectionId is "
             f"{observed.connection_id}, ours was {stored.connection_id}. A restored backup does this; "
-            "it is not written to until an operator decides",
+            f"if it is to be ours all the same: erpsyncd connections resolve TENANT {desired.key} --id "
+            f"{stored.erp_connection_id}",
         )
     if desired.spec is None:
         return Delete(desired=desired, observed=observed)
@@ -105,16 +106,16 @@ def plan_connection(desired: DesiredConnection, observed: ErpConnection | None) 
     return Update(desired=desired, observed=observed, fields=fields)
 
 
-def raise_if_unsafe(changes: Iterable[Change], *, tenant: str, connections: int, limits: Limits) -> None:
+def raise_if_unsafe(deletes: int, *, tenant: str, connections: int, limits: Limits) -> None:
     """Stop a pass that would delete more than an operator can have meant.
 
-    `connections` is how many connections the store has for the tenant and that exist there. "All of them"
-    counts from two: a single one that was marked absent by name is what somebody asked for.
+    `deletes` counts what is marked absent and may stand in the tenant, also where it could not be read: a limit
+    that failed reads get around is none. `connections` is how many of the store's connections exist there. "All
+    of them" counts from two: a single one that was marked absent by name is what somebody asked for.
 
     Raises:
         UnsafePlan: with the numbers and the way out.
     """
-    deletes = sum(isinstance(change, Delete) for change in changes)
     way_out = f"If that is meant, run: erpsyncd --run-once --force {tenant}"
     if deletes > limits.max_deletes:
         raise UnsafePlan(

@@ -5,7 +5,7 @@ Their adapters stand in `netserver/` and `store/`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
@@ -33,15 +33,18 @@ class TenantApi(Protocol):
         """Return one connection with its config fields; None when the tenant says it has none, or says nothing."""
         ...
 
-    async def save_connection(self, connection: ErpConnection) -> ErpConnection:
+    async def save_connection(
+        self, connection: ErpConnection, before_send: Callable[[], Awaitable[None]]
+    ) -> ErpConnection:
         """Create (`erp_connection_id` 0, `connection_id` empty) or replace a connection; return it as saved.
 
-        Never repeated after an uncertain attempt.
+        `before_send` is awaited each time the request is about to leave: after any login, and after the wait for
+        its turn. What it raises goes through, and nothing is sent. Never repeated after an uncertain attempt.
         """
         ...
 
-    async def delete_connection(self, erp_connection_id: int) -> None:
-        """Delete a connection."""
+    async def delete_connection(self, erp_connection_id: int, before_send: Callable[[], Awaitable[None]]) -> None:
+        """Delete a connection; `before_send` as for a save."""
         ...
 
     async def has_connections(self) -> PluginResponse:
@@ -126,8 +129,8 @@ class PassStore(Protocol):
     ) -> tuple[StoredConnection, ...]:
         """Return the connections that a pass has to work on, by key.
 
-        Those are `pending`, `in_flight`, `failed` (and, with `honour_backoff`, past `next_attempt_at`) and
-        `parked`; plus, for a dry run that may not write, all that use one of the `using` references.
+        Those are `pending`, `in_flight` and `parked`; `failed`, `missing` and `replaced` (with `honour_backoff` only
+        past `next_attempt_at`); plus, for a dry run that may not write, all that use one of the `using` references.
         """
         ...
 
@@ -157,7 +160,15 @@ class PassStore(Protocol):
         seen: frozenset[int],
         sent_at: datetime,
     ) -> int:
-        """Record that a write call is about to be made; the connection becomes `in_flight`. Return the intent's id."""
+        """Record that a write call is about to be made; the connection becomes `in_flight`. Return the intent's id.
+
+        Raises `NotTried` when the connection was removed, or is wanted absent instead of present or the other
+        way round, since it was read: nothing may be sent for it.
+        """
+        ...
+
+    async def resend_intent(self, lease: Lease, intent_id: int, *, sent_at: datetime) -> None:
+        """Record that the call of an open intent is about to be made again, or that its time cannot be right."""
         ...
 
     async def settle(

@@ -120,9 +120,11 @@ class TenantReport:
     checks: tuple[Check, ...] = ()
     unchanged: int = 0
     error: str | None = None
-    """Why the whole tenant failed or was left out, as an error class; None when its pass went through."""
+    """Why nothing of this tenant's pass succeeded, or why it was left out, as an error class; else None."""
 
     check_failed: bool = False
+    visited: bool = True
+    """False for a paused tenant, which says nothing about how the run went."""
 
     @property
     def changed_records(self) -> int:
@@ -130,15 +132,10 @@ class TenantReport:
         return sum(len(check.response.changes) for check in self.checks)
 
     @property
-    def all_failed(self) -> bool:
-        """Whether nothing of this tenant's pass succeeded."""
-        return self.error is not None
-
-    @property
     def any_failed(self) -> bool:
-        """Whether something of this tenant's pass needs somebody's attention."""
-        bad = (Status.FAILED, Status.IN_DOUBT)
-        return self.all_failed or self.check_failed or any(outcome.status in bad for outcome in self.outcomes)
+        """Whether something of this tenant's pass was not done."""
+        undone = (Status.FAILED, Status.IN_DOUBT, Status.SKIPPED)
+        return self.error is not None or self.check_failed or any(outcome.status in undone for outcome in self.outcomes)
 
 
 #: Reasons for which a whole tenant can be left alone, and the exit code when all tenants share the reason.
@@ -151,6 +148,7 @@ _EXIT_BY_REASON = {
     "parked": 75,
     "leased": 75,
     "lease_lost": 75,
+    "stopping": 75,
 }
 
 
@@ -163,6 +161,7 @@ class RunReport:
     dry_run: bool = False
     tenants: tuple[TenantReport, ...] = ()
     problems: tuple[str, ...] = field(default=())
+    """What went wrong with the run itself, for people."""
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -174,11 +173,14 @@ class RunReport:
     @property
     def exit_code(self) -> int:
         """The exit code of `--run-once` (design.md §7)."""
-        if not any(tenant.any_failed for tenant in self.tenants):
+        if self.problems:
+            return 1
+        visited = [tenant for tenant in self.tenants if tenant.visited]
+        if not any(tenant.any_failed for tenant in visited):
             return 0
-        if not all(tenant.all_failed for tenant in self.tenants):
+        if any(tenant.error is None for tenant in visited):
             return 3
-        codes = {_EXIT_BY_REASON.get(tenant.error or "", 1) for tenant in self.tenants}
+        codes = {_EXIT_BY_REASON.get(tenant.error or "", 1) for tenant in visited}
         return codes.pop() if len(codes) == 1 else 1
 
     @property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
 from erpsyncd.domain.results import PluginResponse
@@ -17,6 +18,7 @@ from erpsyncd.netserver.retries import attempts
 from erpsyncd.netserver.transport import Transport
 
 T = TypeVar("T")
+BeforeSend: TypeAlias = Callable[[], Awaitable[None]] | None
 
 
 class Dialect(Protocol):
@@ -50,8 +52,10 @@ class Caller:
         self._transport = transport
         self._limits = limits
 
-    async def perform(self, exchange: Exchange[T], credential: Secret) -> T:
+    async def perform(self, exchange: Exchange[T], credential: Secret, before_send: BeforeSend = None) -> T:
         """Carry out one exchange, again where that helps and cannot harm.
+
+        `before_send` is awaited each time a request is about to leave, when nothing more can hold it up.
 
         Raises:
             SessionLost: the credential was not accepted.
@@ -60,7 +64,7 @@ class Caller:
         async for attempt in attempts(self._limits, repeatable=exchange.repeatable):
             with attempt:
                 call = exchange.write(credential)
-                return exchange.read(call, await self._transport.send(call))
+                return exchange.read(call, await self._transport.send(call, before_send))
         raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker
 
 
@@ -96,37 +100,37 @@ class NetServerApi:
             raise _malformed(exchange, f"was asked for {erp_connection_id} and answered {found.erp_connection_id}")
         return found
 
-    async def save_connection(self, connection: ErpConnection) -> ErpConnection:
+    async def save_connection(self, connection: ErpConnection, before_send: BeforeSend = None) -> ErpConnection:
         """Create or replace a connection and return it as saved. NetServer makes the GUID and the cursor."""
         creates = connection.erp_connection_id == 0
         if creates:
             connection = replace(connection, connection_id="", most_recent_timestamp="")
         exchange = self._dialect.save_connection(connection)
-        saved = _present(exchange, await self._run(exchange))
+        saved = _present(exchange, await self._run(exchange, before_send))
         if creates and saved.erp_connection_id <= 0:
             raise _malformed(exchange, "created a connection without an id")
         if not creates and saved.erp_connection_id != connection.erp_connection_id:
             raise _malformed(exchange, f"saved {saved.erp_connection_id} and not {connection.erp_connection_id}")
         return saved
 
-    async def delete_connection(self, erp_connection_id: int) -> None:
+    async def delete_connection(self, erp_connection_id: int, before_send: BeforeSend = None) -> None:
         """Delete a connection."""
-        await self._run(self._dialect.delete_connection(erp_connection_id))
+        await self._run(self._dialect.delete_connection(erp_connection_id), before_send)
 
     async def has_connections(self) -> PluginResponse:
         """Ask whether this user has Quote connections."""
         exchange = self._dialect.has_connections()
         return _present(exchange, await self._run(exchange))
 
-    async def _run(self, exchange: Exchange[T]) -> T:
+    async def _run(self, exchange: Exchange[T], before_send: BeforeSend = None) -> T:
         """Perform an exchange; once more with a fresh credential if the first one was not accepted."""
         credential = await self._session.credential()
         try:
-            return await self._caller.perform(exchange, credential)
+            return await self._caller.perform(exchange, credential, before_send)
         except SessionLost as lost:
             credential = await self._session.renew(lost, credential)
         try:
-            return await self._caller.perform(exchange, credential)
+            return await self._caller.perform(exchange, credential, before_send)
         except SessionLost as lost:
             raise self._session.give_up(lost) from lost
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -124,8 +124,10 @@ class Transport:
         timeout = httpx.Timeout(limits.deadline_seconds, connect=limits.connect_seconds)
         self._timeout = timeout.as_dict()
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: Call, before_send: Callable[[], Awaitable[None]] | None = None) -> Reply:
         """Send one request, when it is its turn, and return the answer, whatever its status.
+
+        `before_send` is awaited when its turn has come; what that raises goes through, and nothing is sent.
 
         Raises:
             RemoteUnreachable: it never left.
@@ -136,6 +138,8 @@ class Transport:
         self._refuse_writing(call)
         async with self._connections:
             await self._limiter.wait_turn(self._calls_per_second)
+            if before_send is not None:
+                await before_send()
             started = time.perf_counter()
             progress = Progress()
             with errors_translated(call.endpoint, progress, self._limits):

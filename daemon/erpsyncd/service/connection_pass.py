@@ -8,13 +8,32 @@ from datetime import datetime
 from random import Random
 from typing import assert_never
 
-from erpsyncd.domain.connections import DesiredConnection, ErpConnection, State, same_guid
+from erpsyncd.domain.connections import DesiredConnection, ErpConnection, State, StoredConnection, same_guid
 from erpsyncd.domain.plan import Change, Create, Delete, Update, needs_observation, plan_connection
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
 from erpsyncd.errors import ConnectionFailed, Effect, NotTried, RemoteError, Unauthorized, Undecided
 from erpsyncd.service.policy import Policy
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.remote import Remote
+
+
+@dataclass
+class PendingWrite:
+    """A write that is about to leave. Its intent is committed when it does, and not before its turn has come."""
+
+    recorder: Recorder
+    connection: StoredConnection
+    kind: ChangeKind
+    seen: frozenset[int] = frozenset()
+    id: int | None = None
+    """The open intent; None as long as nothing was sent."""
+
+    async def on_send(self) -> None:
+        """Open the intent, or give it the time of another attempt."""
+        if self.id is None:
+            self.id = await self.recorder.open_intent(self.connection, self.kind, self.seen)
+        else:
+            await self.recorder.resend_intent(self.id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,24 +99,24 @@ class ConnectionPass:
     ) -> None:
         """Record a failure: its state, when it is tried again, and whether its intent is settled by it."""
         stored = desired.stored
+        if isinstance(error, NotTried):
+            self.recorder.report(self._skipped(stored.key, error, kind))
+            return
         uncertain = intent_id is not None and isinstance(error, RemoteError) and error.effect is Effect.UNCERTAIN
-        tried = not isinstance(error, NotTried)
-        attempts = stored.attempts + 1 if tried else stored.attempts
+        attempts = stored.attempts + 1
         await self.recorder.settle(
             stored,
             Verdict(
-                state=_state_after(error, stored.state),
+                state=_state_after(error),
                 # An update that may have happened leaves us not knowing what stands there: push again.
                 applied={} if uncertain and kind is ChangeKind.UPDATE else None,
                 attempts=attempts,
-                next_attempt_at=self.policy.next_attempt(now=self.now(), attempts=attempts, rng=self.rng)
-                if tried
-                else stored.next_attempt_at,
+                next_attempt_at=self.policy.next_attempt(now=self.now(), attempts=attempts, rng=self.rng),
             ),
             Outcome(
                 tenant=self.tenant,
                 key=stored.key,
-                status=Status.FAILED if tried else Status.SKIPPED,
+                status=Status.FAILED,
                 change=kind,
                 error_class=error.reason if isinstance(error, Undecided) else error.error_class,
                 error=str(error),
@@ -127,7 +146,7 @@ class ConnectionPass:
                 "exists",
                 f"the tenant already has a connection {spec.display_name!r} of connector {spec.erp_connector_id} "
                 f"(id {ids}) that erpsyncd did not make; take it over with: "
-                f"erpsyncd connections adopt {self.tenant} --id {twins[0].erp_connection_id}",
+                f"erpsyncd connections adopt {self.tenant} --id {twins[0].erp_connection_id} --key {desired.key}",
             )
 
     async def _create(self, desired: DesiredConnection) -> None:
@@ -135,14 +154,13 @@ class ConnectionPass:
         draft = ErpConnection(
             erp_connection_id=0, connection_id="", most_recent_timestamp="", deleted=False, spec=desired.spec
         )
-        seen = await self.remote.seen_ids()
-        intent_id = await self.recorder.open_intent(desired.stored, ChangeKind.CREATE, seen)
+        intent = PendingWrite(self.recorder, desired.stored, ChangeKind.CREATE, await self.remote.seen_ids())
         try:
-            saved = await self.remote.save_connection(draft)
+            saved = await self.remote.save_connection(draft, intent.on_send)
         except (ConnectionFailed, Unauthorized) as exc:
-            await self.fail(desired, exc, ChangeKind.CREATE, intent_id=intent_id)
+            await self.fail(desired, exc, ChangeKind.CREATE, intent_id=intent.id)
             return
-        await self._saved(desired, saved, ChangeKind.CREATE, (), intent_id)
+        await self._saved(desired, saved, ChangeKind.CREATE, (), intent.id)
 
     async def _update(self, update: Update) -> None:
         desired, observed = update.desired, update.observed
@@ -154,22 +172,22 @@ class ConnectionPass:
             deleted=False,
             spec=desired.spec,
         )
-        intent_id = await self.recorder.open_intent(desired.stored, ChangeKind.UPDATE, frozenset())
+        intent = PendingWrite(self.recorder, desired.stored, ChangeKind.UPDATE)
         try:
-            saved = await self.remote.save_connection(entity)
+            saved = await self.remote.save_connection(entity, intent.on_send)
         except (ConnectionFailed, Unauthorized) as exc:
-            await self.fail(desired, exc, ChangeKind.UPDATE, intent_id=intent_id)
+            await self.fail(desired, exc, ChangeKind.UPDATE, intent_id=intent.id)
             return
-        await self._saved(desired, saved, ChangeKind.UPDATE, update.fields, intent_id)
+        await self._saved(desired, saved, ChangeKind.UPDATE, update.fields, intent.id)
 
     async def _delete(self, delete: Delete) -> None:
-        intent_id = await self.recorder.open_intent(delete.desired.stored, ChangeKind.DELETE, frozenset())
+        intent = PendingWrite(self.recorder, delete.desired.stored, ChangeKind.DELETE)
         try:
-            await self.remote.delete_connection(delete.observed.erp_connection_id)
+            await self.remote.delete_connection(delete.observed.erp_connection_id, intent.on_send)
         except (ConnectionFailed, Unauthorized) as exc:
-            await self.fail(delete.desired, exc, ChangeKind.DELETE, intent_id=intent_id)
+            await self.fail(delete.desired, exc, ChangeKind.DELETE, intent_id=intent.id)
             return
-        await self._done(delete.desired, ChangeKind.DELETE, Verdict(state=State.DELETED), intent_id=intent_id)
+        await self._done(delete.desired, ChangeKind.DELETE, Verdict(state=State.DELETED), intent_id=intent.id)
 
     async def _saved(
         self,
@@ -177,7 +195,7 @@ class ConnectionPass:
         saved: ErpConnection,
         kind: ChangeKind,
         fields: tuple[str, ...],
-        intent_id: int,
+        intent_id: int | None,
     ) -> None:
         stored = desired.stored
         ours = stored.connection_id
@@ -207,8 +225,23 @@ class ConnectionPass:
             await self.recorder.settle(desired.stored, Verdict(state=State.IN_SYNC), None)
         elif desired.stored.erp_connection_id is None:
             await self.recorder.settle(desired.stored, Verdict(state=State.DELETED), None)
+        elif self.recorder.lease is None:
+            self.recorder.report(
+                Outcome(tenant=self.tenant, key=desired.key, status=Status.PLANNED, change=ChangeKind.DELETE)
+            )
         else:
             await self._done(desired, ChangeKind.DELETE, Verdict(state=State.DELETED))
+
+    def _skipped(self, key: str, error: NotTried, kind: ChangeKind | None) -> Outcome:
+        """Return the outcome of what was not begun; its row keeps what is known about it."""
+        return Outcome(
+            tenant=self.tenant,
+            key=key,
+            status=Status.SKIPPED,
+            change=kind,
+            error_class=error.error_class,
+            error=str(error),
+        )
 
 
 _STATUS_OF = {
@@ -236,9 +269,7 @@ def _kind_wanted(desired: DesiredConnection) -> ChangeKind:
     return ChangeKind.CREATE if desired.stored.erp_connection_id is None else ChangeKind.UPDATE
 
 
-def _state_after(error: ConnectionFailed | Unauthorized, before: State) -> State:
+def _state_after(error: ConnectionFailed | Unauthorized) -> State:
     if isinstance(error, Undecided):
         return {"missing": State.MISSING, "replaced": State.REPLACED}.get(error.reason, State.FAILED)
-    if isinstance(error, NotTried):
-        return State.PENDING if before in (State.IN_FLIGHT, State.IN_SYNC) else before
     return State.FAILED

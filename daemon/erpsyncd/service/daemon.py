@@ -18,7 +18,7 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from erpsyncd.domain.results import RunReport
-from erpsyncd.errors import ConfigurationError, DaemonError
+from erpsyncd.errors import ConfigurationError, DaemonError, StoreOutdated
 from erpsyncd.service.notify import Notifier
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.reconciler import Reconciler
@@ -74,10 +74,15 @@ class Daemon:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     _one_run_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _signals: asyncio.Queue[signal.Signals] = field(default_factory=asyncio.Queue, init=False)
+    _fatal: DaemonError | None = field(default=None, init=False)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def run(self) -> int:
-        """Run until SIGTERM or SIGINT; return the exit code, which is 0 for an orderly end."""
+        """Run until SIGTERM or SIGINT; return the exit code, which is 0 for an orderly end.
+
+        Raises:
+            StoreOutdated: a newer version upgraded the store; this one must not write to it.
+        """
         scheduler = AsyncIOScheduler(
             timezone=UTC,
             # The defaults drop a run that is a second late, and pile up those that a sleeping machine missed.
@@ -98,6 +103,8 @@ class Daemon:
                 watch.cancel()
                 scheduler.shutdown(wait=False)
         log.info("service.stopped")
+        if self._fatal is not None:
+            raise self._fatal
         return 0
 
     def _add_jobs(self, scheduler: AsyncIOScheduler) -> None:
@@ -110,7 +117,7 @@ class Daemon:
             trigger = _trigger(when, self.schedule.jitter)
             # Named explicitly: without the argument APScheduler asks the trigger, with None it pauses the job.
             start = {} if first is None else {"next_run_time": first}
-            scheduler.add_job(self._task(job), trigger, id=name, replace_existing=True, **start)
+            scheduler.add_job(self._task(job), trigger, id=name, name=name, replace_existing=True, **start)
 
     def _task(self, job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
@@ -121,6 +128,13 @@ class Daemon:
                 async with self._one_run_at_a_time:
                     if not self.reconciler.stopping.is_set():
                         await job()
+            except asyncio.CancelledError:
+                # Cut off while stopping, which `_stop` has said; otherwise nobody cancels jobs.
+                if not self.reconciler.stopping.is_set():
+                    raise
+            except StoreOutdated as exc:
+                self._fatal = exc
+                self._signals.put_nowait(signal.SIGTERM)
             except DaemonError as exc:
                 # The error is one that erpsyncd explains; a traceback would only hide its sentence.
                 log.error("run.failed", error_class=exc.error_class, error=str(exc))  # noqa: TRY400 -- see above
@@ -170,15 +184,20 @@ class Daemon:
             scheduler.reschedule_job(name, trigger=_trigger(getattr(self.schedule, name), self.schedule.jitter))
 
     async def _rearm_after_clock_jumps(self, scheduler: AsyncIOScheduler) -> None:
-        """Re-arm the jobs when the wall clock was set: they wait for a time of day that may be far off now."""
+        """Look at the jobs again when the wall clock was set: they wait for a time of day that may be far off now."""
         every, tolerance = 5.0, 30.0
         offset = time.time() - time.monotonic()
         while True:
             await asyncio.sleep(every)
             jump = time.time() - time.monotonic() - offset
-            if abs(jump) > tolerance:
-                offset += jump
-                log.warning("clock.jumped", seconds=round(jump))
+            if abs(jump) <= tolerance:
+                continue
+            offset += jump
+            log.warning("clock.jumped", seconds=round(jump))
+            if jump > 0:
+                # Forward, as after a suspend: what was missed is due now, once.
+                scheduler.wakeup()
+            else:
                 self._rearm(scheduler)
 
     async def _stop(self) -> None:

@@ -16,8 +16,8 @@ class Policy:
     settle: timedelta = timedelta(seconds=120)
     """How long after an unanswered create the tenant must not show it before it is sent again."""
 
-    call_budget: timedelta = timedelta(seconds=390)
-    """How long one call may take with all its attempts; a call is sent only under a lease that outlasts it."""
+    call_budget: timedelta = timedelta(seconds=150)
+    """How long one request may be under way; a writing one is sent only under a lease that outlasts it."""
 
     tenants_at_once: int = 32
     connections_at_once: int = 2
@@ -33,13 +33,14 @@ class Policy:
 
     @property
     def lease(self) -> timedelta:
-        """How long a tenant is leased; renewed before each call that it would not outlast."""
-        return self.call_budget * 1.25
+        """How long a tenant is leased; renewed before each request that it would not outlast."""
+        return self.call_budget * 2
 
     def next_attempt(self, *, now: datetime, attempts: int, rng: Random) -> datetime:
         """Return when a connection that failed `attempts` times in a row is tried again: doubling, with jitter."""
-        doublings = min(attempts - 1, 30)
-        delay = min(self.backoff_first * 2**doublings, self.backoff_longest)
+        # Doubled as a plain number: a time span that is doubled often enough overflows.
+        times = min(2.0 ** min(attempts - 1, 64), self.backoff_longest / self.backoff_first)
+        delay = self.backoff_first * times
         jittered: timedelta = delay * rng.uniform(0.75, 1.0)
         return now + jittered
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
 
@@ -16,7 +17,17 @@ from erpsyncd.domain.ports import PassStore, TenantApi, TenantApis
 from erpsyncd.domain.results import Outcome, RunReport, Status, TenantReport
 from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.tenants import Auth, Credentials, Tenant
-from erpsyncd.errors import DaemonError, LeaseLost, SecretMissing, StoreError, Unauthorized
+from erpsyncd.errors import (
+    ConfigurationError,
+    Crashed,
+    DaemonError,
+    SecretMissing,
+    StoreError,
+    StoreOutdated,
+    TenantLeased,
+    TenantParked,
+    Unauthorized,
+)
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.remote import LeaseHolder, Remote
@@ -52,16 +63,22 @@ class Reconciler:
         run_id = await self.store.start_run(trigger=options.trigger, dry_run=options.dry_run, started_at=started_at)
         with structlog.contextvars.bound_contextvars(run_id=run_id):
             log.info("run.started", trigger=options.trigger, dry_run=options.dry_run)
-            reports = await self._all_tenants(run_id, options)
-            report = RunReport(run_id=run_id, started_at=started_at, dry_run=options.dry_run, tenants=reports)
+            report = RunReport(run_id=run_id, started_at=started_at, dry_run=options.dry_run)
+            try:
+                report = replace(report, tenants=await self._all_tenants(run_id, options))
+            except StoreError as exc:
+                # Perhaps the store takes at least this; where not, the run stays visible as one without an end.
+                with contextlib.suppress(StoreError):
+                    await self.store.finish_run(replace(report, problems=(str(exc),)), finished_at=self.now())
+                raise
             await self.store.finish_run(report, finished_at=self.now())
             log.info(
                 "run.finished",
                 trigger=options.trigger,
                 status=report.status,
-                tenants=len(reports),
+                tenants=len(report.tenants),
                 **{status: count for status, count in report.counts.items() if count},
-                changed_records=sum(tenant.changed_records for tenant in reports),
+                changed_records=sum(tenant.changed_records for tenant in report.tenants),
                 duration_ms=round((time.monotonic() - started) * 1000),
             )
         return report
@@ -84,7 +101,10 @@ class Reconciler:
         await asyncio.gather(*(worker() for _ in range(min(self.policy.tenants_at_once, len(tenants)))))
         if store_errors:
             raise store_errors[0]
-        return tuple(reports[tenant.name] for tenant in tenants if tenant.name in reports)
+        for tenant in tenants:
+            if tenant.name not in reports:
+                reports[tenant.name] = _not_visited(tenant)
+        return tuple(reports[tenant.name] for tenant in tenants)
 
     def _concerns(self, tenant: Tenant, options: RunOptions) -> bool:
         if not options.only_checks:
@@ -95,16 +115,17 @@ class Reconciler:
     async def _isolated_pass(self, tenant: Tenant, run_id: int, options: RunOptions) -> TenantReport:
         """Make one tenant's pass; whatever goes wrong in it is this tenant's report, not the run's end."""
         started = time.monotonic()
+        recorder = Recorder(tenant=tenant.name, store=self.store, lease=None, run_id=run_id, now=self.now)
         with structlog.contextvars.bound_contextvars(tenant=tenant.name):
             try:
-                report = await self._pass(tenant, run_id, options)
+                report = await self._pass(tenant, recorder, options)
             except StoreError:
                 raise
             except DaemonError as exc:
-                report = self._left_out(tenant, exc.error_class, str(exc))
+                report = _cut_short(recorder, exc)
             except Exception:
                 log.exception("tenant.crashed")
-                report = self._left_out(tenant, "internal", "a defect in erpsyncd ended this pass; see its log")
+                report = _cut_short(recorder, Crashed("a defect in erpsyncd ended this pass; see its log"))
             counts = RunReport(run_id=run_id, started_at=self.now(), tenants=(report,)).counts
             log.info(
                 "tenant.finished",
@@ -116,30 +137,40 @@ class Reconciler:
             )
         return report
 
-    async def _pass(self, tenant: Tenant, run_id: int, options: RunOptions) -> TenantReport:
+    async def _pass(self, tenant: Tenant, recorder: Recorder, options: RunOptions) -> TenantReport:
         if tenant.paused:
-            return await self._paused(tenant)
+            return TenantReport(tenant=tenant.name, visited=False)
         if options.scheduled and tenant.parked_until is not None and self.now() < tenant.parked_until:
             until = f"{tenant.parked_until:%Y-%m-%dT%H:%M:%SZ}"
-            return self._left_out(tenant, "parked", f"parked until {until} after {tenant.transient_failures} failures")
+            raise TenantParked(f"parked until {until} after {tenant.transient_failures} failures in a row")
         if options.dry_run:
-            return await self._leased_pass(tenant, run_id, options, None)
+            return await self._open_pass(tenant, recorder, None, options)
         asked_at = time.monotonic()
-        lease = await self.store.claim(
-            tenant.id, owner=self.owner, now=self.now(), seconds=self.policy.lease.total_seconds()
+        recorder.lease = await self._claim(tenant)
+        holder = LeaseHolder(
+            store=self.store, lease=recorder.lease, policy=self.policy, now=self.now, taken_at=asked_at
         )
-        if lease is None:
-            return self._left_out(tenant, "leased", "another erpsyncd process is working on this tenant")
-        holder = LeaseHolder(store=self.store, lease=lease, policy=self.policy, now=self.now, taken_at=asked_at)
         try:
-            return await self._leased_pass(tenant, run_id, options, holder)
+            return await self._open_pass(tenant, recorder, holder, options)
         finally:
-            await self._release(lease)
+            await self.store.release(recorder.lease)
 
-    async def _leased_pass(
-        self, tenant: Tenant, run_id: int, options: RunOptions, holder: LeaseHolder | None
+    async def _claim(self, tenant: Tenant) -> Lease:
+        try:
+            lease = await self.store.claim(
+                tenant.id, owner=self.owner, now=self.now(), seconds=self.policy.lease.total_seconds()
+            )
+        except ConfigurationError as exc:
+            # Another process upgraded the store: nothing more may be written to it by this version.
+            raise StoreOutdated(str(exc)) from exc
+        if lease is None:
+            raise TenantLeased("another erpsyncd process is working on this tenant")
+        return lease
+
+    async def _open_pass(
+        self, tenant: Tenant, recorder: Recorder, holder: LeaseHolder | None, options: RunOptions
     ) -> TenantReport:
-        resolved = await self._secrets(tenant, holder.lease if holder else None)
+        resolved = await self._secrets(tenant, recorder.lease)
         credentials = self._credentials(tenant.spec.auth, resolved)
         fingerprint = self.store.fingerprinter.of_credentials(credentials)
         if tenant.refused_auth == fingerprint:
@@ -148,35 +179,35 @@ class Reconciler:
                 f"erpsyncd tenants resume {tenant.name}"
             )
         async with self.apis.open(tenant.spec, credentials, read_only=options.dry_run) as api:
-            remote = self._remote(tenant, api, holder)
+            remote = self._remote(tenant, api, holder, options)
             one = TenantPass(
                 tenant=tenant,
                 store=self.store,
                 remote=remote,
-                recorder=Recorder(
-                    store=self.store, lease=holder.lease if holder else None, run_id=run_id, now=self.now
-                ),
+                recorder=recorder,
                 resolved=resolved,
                 policy=self.policy,
                 options=options,
                 now=self.now,
                 rng=self.rng,
-                stopping=self.stopping,
-                lease=holder.lease if holder else None,
             )
-            report = await one.run()
-        if holder is not None:
-            await self._remember(tenant, holder.lease, remote, fingerprint)
-        return report
+            try:
+                return await one.run()
+            finally:
+                # Also after a pass that broke off: refused credentials must not be tried by the next one.
+                if recorder.lease is not None:
+                    await self._remember(tenant, recorder.lease, remote, fingerprint, options)
 
-    def _remote(self, tenant: Tenant, api: TenantApi, holder: LeaseHolder | None) -> Remote:
+    def _remote(self, tenant: Tenant, api: TenantApi, holder: LeaseHolder | None, options: RunOptions) -> Remote:
         return Remote(
             api=api,
             store=self.store,
             tenant_id=tenant.id,
             holder=holder,
             breaker_failures=self.policy.breaker_failures,
-            transient_failures=0,
+            # After parking, one more failure parks again; a run by hand gives it all its tries.
+            transient_failures=tenant.transient_failures if options.scheduled else 0,
+            stopping=self.stopping,
         )
 
     async def _secrets(self, tenant: Tenant, lease: Lease | None) -> Resolved:
@@ -205,11 +236,15 @@ class Reconciler:
             raise SecretMissing(f"cannot log in: {resolved.reasons.get(reference, reference)}") from None
         return Credentials(kind=auth.kind, **fields)
 
-    async def _remember(self, tenant: Tenant, lease: Lease, remote: Remote, fingerprint: str) -> None:
-        """Keep what the pass learned about the tenant as a whole, if it differs from what is known."""
+    async def _remember(
+        self, tenant: Tenant, lease: Lease, remote: Remote, fingerprint: str, options: RunOptions
+    ) -> None:
+        """Keep what the pass learned about the tenant as a whole, if it made any call."""
+        if not remote.answered and remote.last_error is None:
+            return
         refused = fingerprint if isinstance(remote.stopped_by, Unauthorized) else None
         failures = remote.transient_failures
-        if failures and not remote.answered:
+        if failures and not remote.answered and not options.scheduled:
             failures += tenant.transient_failures
         parked = self.now() + self.policy.breaker_park if failures >= self.policy.breaker_failures else None
         if (refused, parked, failures) != (tenant.refused_auth, tenant.parked_until, tenant.transient_failures):
@@ -219,16 +254,24 @@ class Reconciler:
         if parked is not None:
             log.warning("tenant.parked", until=parked.isoformat(), failures=failures)
 
-    async def _release(self, lease: Lease) -> None:
-        try:
-            await self.store.release(lease)
-        except LeaseLost:
-            log.warning("lease.lost", fence=lease.fence)
 
-    async def _paused(self, tenant: Tenant) -> TenantReport:
-        return TenantReport(tenant=tenant.name, unchanged=await self.store.in_sync_count(tenant.id))
+def _cut_short(recorder: Recorder, error: DaemonError) -> TenantReport:
+    """Return the report of a pass that ended before its end: what it did until then, and why it ended."""
+    recorder.report_tenant("tenant.failed", Status.FAILED, error)
+    return TenantReport(
+        tenant=recorder.tenant,
+        outcomes=tuple(recorder.outcomes),
+        checks=tuple(recorder.checks),
+        error=error.error_class,
+    )
 
-    def _left_out(self, tenant: Tenant, error_class: str, error: str) -> TenantReport:
-        log.warning("tenant.failed", error_class=error_class, error=error)
-        outcome = Outcome(tenant=tenant.name, key=None, status=Status.FAILED, error_class=error_class, error=error)
-        return TenantReport(tenant=tenant.name, outcomes=(outcome,), error=error_class)
+
+def _not_visited(tenant: Tenant) -> TenantReport:
+    outcome = Outcome(
+        tenant=tenant.name,
+        key=None,
+        status=Status.SKIPPED,
+        error_class="stopping",
+        error="not visited, because erpsyncd was told to stop",
+    )
+    return TenantReport(tenant=tenant.name, outcomes=(outcome,), error="stopping")

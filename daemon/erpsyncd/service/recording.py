@@ -12,6 +12,7 @@ from erpsyncd.domain.connections import StoredConnection
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, Verdict
+from erpsyncd.errors import DaemonError
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -22,6 +23,7 @@ _APPLIED = (Status.CREATED, Status.UPDATED, Status.DELETED)
 class Recorder:
     """Records one tenant's pass. Without a lease (a dry run) it only collects, and writes nothing."""
 
+    tenant: str
     store: PassStore
     lease: Lease | None
     run_id: int
@@ -35,6 +37,11 @@ class Recorder:
         return await self.store.open_intent(
             self.lease, run_id=self.run_id, connection=connection, kind=kind, seen=seen, sent_at=self.now()
         )
+
+    async def resend_intent(self, intent_id: int) -> None:
+        """Commit that the write of an open intent is about to be sent again, or that its time cannot be right."""
+        assert self.lease is not None, "a dry run sends nothing"
+        await self.store.resend_intent(self.lease, intent_id, sent_at=self.now())
 
     async def settle(
         self,
@@ -59,7 +66,7 @@ class Recorder:
             self.report(outcome, erp_connection_id=verdict.erp_connection_id or connection.erp_connection_id)
 
     def report(self, outcome: Outcome, *, erp_connection_id: int | None = None) -> None:
-        """Put an outcome into the report and the log."""
+        """Put a connection's outcome into the report and the log."""
         self.outcomes.append(outcome)
         event = {"tenant": outcome.tenant, "key": outcome.key, "change": outcome.change}
         if outcome.status in _APPLIED:
@@ -67,14 +74,16 @@ class Recorder:
         elif outcome.status is Status.PLANNED:
             log.info("connection.planned", **event, fields=list(outcome.fields))
         elif outcome.status in (Status.FAILED, Status.IN_DOUBT):
-            log.warning(
-                "connection.failed" if outcome.key else "tenant.failed",
-                **event,
-                error_class=outcome.error_class,
-                error=outcome.error,
-            )
+            log.warning("connection.failed", **event, error_class=outcome.error_class, error=outcome.error)
         else:
             log.debug("connection.skipped", **event, error_class=outcome.error_class)
+
+    def report_tenant(self, event: str, status: Status, error: DaemonError) -> None:
+        """Put into the report and the log what happened to the tenant as a whole, or to its check."""
+        self.outcomes.append(
+            Outcome(tenant=self.tenant, key=None, status=status, error_class=error.error_class, error=str(error))
+        )
+        log.warning(event, tenant=self.tenant, error_class=error.error_class, error=str(error))
 
     async def check(self, check: Check) -> None:
         """Record a HasConnections answer and each record that it says was changed."""

@@ -11,7 +11,7 @@ import structlog
 from erpsyncd.domain.connections import ErpConnection, State, StoredConnection
 from erpsyncd.domain.intents import Intent
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
-from erpsyncd.errors import ConnectionFailed, Unauthorized
+from erpsyncd.errors import ConnectionFailed, NotTried, Unauthorized
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.remote import Remote
 
@@ -54,6 +54,8 @@ class Recovery:
                 display_name=intent.display_name,
                 unless_seen=intent.seen,
             )
+        except NotTried:
+            return False
         except (ConnectionFailed, Unauthorized) as exc:
             await self._wait(intent, connection, State.FAILED, exc.error_class, f"cannot look up an open create: {exc}")
             return False
@@ -71,15 +73,19 @@ class Recovery:
                 f"erpsyncd connections resolve {self.tenant} {connection.key} --id N",
             )
             return False
-        # A clock that jumped back must not make us wait longer than we said.
-        certain_at = intent.sent_at + self.settle
-        if self.now() < certain_at and intent.sent_at <= self.now():
+        sent_at = intent.sent_at
+        if self.now() < sent_at:
+            # The clock was set back: how long ago it was is not known, so the wait begins again.
+            await self.recorder.resend_intent(intent.id)
+            sent_at = self.now()
+        certain_at = sent_at + self.settle
+        if self.now() < certain_at:
             await self._wait(
                 intent,
                 connection,
                 State.FAILED,
                 "unsettled",
-                f"a create sent at {intent.sent_at:%Y-%m-%dT%H:%M:%SZ} was not answered and the tenant does not show "
+                f"a create sent at {sent_at:%Y-%m-%dT%H:%M:%SZ} was not answered and the tenant does not show "
                 f"it yet; it is sent again from {certain_at:%Y-%m-%dT%H:%M:%SZ} (remote.settle)",
             )
             return False

@@ -8,17 +8,26 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection, name_variants
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.plan import candidates, is_twin
 from erpsyncd.domain.ports import PassStore, TenantApi
 from erpsyncd.domain.results import PluginResponse
-from erpsyncd.errors import DaemonError, MalformedResponse, NotTried, RemoteError, TemporaryRemoteError, Unauthorized
+from erpsyncd.errors import (
+    DaemonError,
+    MalformedResponse,
+    NotTried,
+    PermanentRemoteError,
+    RemoteError,
+    TemporaryRemoteError,
+    Unauthorized,
+)
 from erpsyncd.service.policy import Policy
 
 T = TypeVar("T")
+OnSend: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(kw_only=True)
@@ -68,20 +77,24 @@ class Remote:
     stopped_by: DaemonError | None = None
     """Why no further call should be made: refused credentials or too many transient failures in a row."""
 
+    stopping: asyncio.Event
+    """Set when the process is about to end: nothing new is begun."""
+
     _listed: tuple[ListedConnection, ...] | None = None
+    _list_error: PermanentRemoteError | None = None
     _by_name: dict[str, list[ListedConnection]] = field(default_factory=lambda: defaultdict(list))
     _owned: set[int] = field(default_factory=set)
     _listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def save_connection(self, connection: ErpConnection) -> ErpConnection:
-        """Save it; see the port."""
-        saved = await self._call(self.api.save_connection, connection)
+    async def save_connection(self, connection: ErpConnection, on_send: OnSend) -> ErpConnection:
+        """Save it; see the port. `on_send` records that it is about to leave, under a lease that covers it."""
+        saved = await self._call(self.api.save_connection, connection, self._covered(on_send))
         self.own(saved.erp_connection_id)
         return saved
 
-    async def delete_connection(self, erp_connection_id: int) -> None:
-        """Delete it; see the port."""
-        await self._call(self.api.delete_connection, erp_connection_id)
+    async def delete_connection(self, erp_connection_id: int, on_send: OnSend) -> None:
+        """Delete it; see the port, and `save_connection`."""
+        await self._call(self.api.delete_connection, erp_connection_id, self._covered(on_send))
 
     async def has_connections(self) -> PluginResponse:
         """Ask it; see the port."""
@@ -103,8 +116,14 @@ class Remote:
     async def listed(self) -> tuple[ListedConnection, ...]:
         """Return what the tenant has, as listed once in this pass."""
         async with self._listing:
+            if self._list_error is not None:
+                raise self._list_error.with_traceback(None)
             if self._listed is None:
-                self._listed = await self._call(self.api.list_connections)
+                try:
+                    self._listed = await self._call(self.api.list_connections)
+                except PermanentRemoteError as exc:
+                    self._list_error = exc  # asking again for each connection would not make it better
+                    raise
                 self._owned |= await self.store.owned_ids(self.tenant_id)
                 for item in self._listed:
                     for name in name_variants(item.display_name):
@@ -114,6 +133,11 @@ class Remote:
     async def seen_ids(self) -> frozenset[int]:
         """Return the ids in the tenant's list."""
         return frozenset(item.erp_connection_id for item in await self.listed())
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no further call will be made in this pass."""
+        return self.stopped_by is not None or self.stopping.is_set()
 
     def own(self, erp_connection_id: int) -> None:
         """Count this id as ours from now on."""
@@ -132,14 +156,25 @@ class Remote:
             erp_connector_id=erp_connector_id,
             owned=self._owned | unless_seen,
         )
-        read = [await self._call(self.api.get_connection, item.erp_connection_id) for item in found]
+        # An empty answer about something that the list shows is a failed call, not "no twin".
+        read = [await self.observe(item.erp_connection_id) for item in found]
         return tuple(
             observed
             for observed in read
             if observed and is_twin(observed, erp_connector_id=erp_connector_id, display_name=display_name)
         )
 
+    def _covered(self, on_send: OnSend) -> OnSend:
+        async def covered() -> None:
+            if self.holder is not None:
+                await self.holder.cover_call()
+            await on_send()
+
+        return covered
+
     async def _call(self, operation: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        if self.stopping.is_set():
+            raise NotTried("not tried, because erpsyncd was told to stop")
         if self.stopped_by is not None:
             raise NotTried(f"not tried, because the pass over its tenant ended: {self.stopped_by}")
         if self.holder is not None:

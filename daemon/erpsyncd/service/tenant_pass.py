@@ -10,13 +10,20 @@ from random import Random
 from typing import TypeVar
 
 from erpsyncd.domain.connections import MAX_CONFIG_VALUE, DesiredConnection, State, StoredConnection
-from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.plan import Change, raise_if_unsafe
 from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, TenantReport
 from erpsyncd.domain.secrets import Reference, Secret
 from erpsyncd.domain.tenants import Tenant
-from erpsyncd.errors import ConnectionFailed, NotTried, SecretMissing, SecretUnusable, Unauthorized, UnsafePlan
+from erpsyncd.errors import (
+    ConnectionFailed,
+    NotTried,
+    SecretMissing,
+    SecretUnusable,
+    TemporaryRemoteError,
+    Unauthorized,
+    UnsafePlan,
+)
 from erpsyncd.service.connection_pass import ConnectionPass
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.recording import Recorder
@@ -51,12 +58,9 @@ class TenantPass:
     options: RunOptions
     now: Callable[[], datetime]
     rng: Random
-    stopping: asyncio.Event
-    lease: Lease | None
-    check_error: str | None = None
-    unsafe: UnsafePlan | None = None
+    _unsafe: UnsafePlan | None = field(default=None, init=False)
+    _check_failed: bool = field(default=False, init=False)
     _due_in_sync: int = field(default=0, init=False)
-    _crash: BaseException | None = field(default=None, init=False)
 
     async def run(self) -> TenantReport:
         """Recover, plan, gate, apply, check."""
@@ -66,7 +70,8 @@ class TenantPass:
             try:
                 await self._reconcile(due)
             except UnsafePlan as exc:
-                self.unsafe = exc
+                self._unsafe = exc
+                self.recorder.report_tenant("plan.refused", Status.SKIPPED, exc)
         if self._check_is_due():
             await self._check()
         return await self._report()
@@ -78,9 +83,11 @@ class TenantPass:
         rows = frozenset(intent.connection_row_id for intent in intents)
         owners = {row.id: row for row in await self.store.connections_by_row_id(self.tenant.id, rows)}
         if self.options.dry_run:
-            for connection in owners.values():
-                self.recorder.report(self._unsettled(connection))
-            return rows
+            # An open update or delete is simply made again; only a create leaves a doubt.
+            unsettled = {intent.connection_row_id for intent in intents if intent.kind is ChangeKind.CREATE}
+            for row_id in unsettled & owners.keys():
+                self.recorder.report(self._unsettled(owners[row_id]))
+            return frozenset(unsettled)
         recovery = Recovery(
             tenant=self.tenant.name,
             remote=self.remote,
@@ -131,13 +138,17 @@ class TenantPass:
             elif (change := await one.plan(desired)) is not None:
                 await one.planned(change)
 
-        await self._each((row for row in due if not row.present), plan_delete)
-        await self._gate(deletes)
+        absent = [row for row in due if not row.present]
+        await self._each(absent, plan_delete)
+        await self._gate(absent)
         await self._each(deletes, one.planned if self.options.dry_run else one.apply)
         await self._each((row for row in due if row.present), converge)
 
-    async def _gate(self, deletes: list[Change]) -> None:
-        if deletes and self.tenant.name not in self.options.force:
+    async def _gate(self, absent: list[StoredConnection]) -> None:
+        """Stop before any write when too much would go. What could not be read counts: it may stand there."""
+        gone = {outcome.key for outcome in self.recorder.outcomes if outcome.status in (Status.DELETED, Status.PLANNED)}
+        deletes = sum(row.erp_connection_id is not None and row.key not in gone for row in absent)
+        if deletes and not self.remote.is_stopped and self.tenant.name not in self.options.force:
             raise_if_unsafe(
                 deletes,
                 tenant=self.tenant.name,
@@ -162,24 +173,23 @@ class TenantPass:
     async def _each(self, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
         """Work on all items, a few at once. Calls in flight are never cut off by a neighbour's end."""
         pending = iter(items)
+        crashes: list[Exception] = []
 
         async def worker() -> None:
             for item in pending:
-                if self.stopping.is_set() and self.remote.stopped_by is None:
-                    self.remote.stopped_by = NotTried("erpsyncd is stopping")
                 try:
                     await work(item)
                 except Exception as exc:  # noqa: BLE001 -- raised again below, once the others are done
-                    self._crash = self._crash or exc
-                if self._crash is not None:
+                    crashes.append(exc)
+                if crashes:
                     return
 
         await asyncio.gather(*(worker() for _ in range(self.policy.connections_at_once)))
-        if self._crash is not None:
-            raise self._crash
+        if crashes:
+            raise crashes[0]
 
     def _check_is_due(self) -> bool:
-        if self.options.dry_run or not self.policy.checks_enabled or self.stopping.is_set():
+        if self.options.dry_run or not self.policy.checks_enabled or self.remote.is_stopped:
             return False
         last = self.tenant.last_checked_at
         touched = any(
@@ -195,45 +205,38 @@ class TenantPass:
         except NotTried:
             return
         except (ConnectionFailed, Unauthorized) as exc:
-            self.check_error = exc.error_class
-            self.recorder.report(
-                Outcome(
-                    tenant=self.tenant.name,
-                    key=None,
-                    status=Status.FAILED,
-                    error_class=exc.error_class,
-                    error=str(exc),
-                )
-            )
+            self._check_failed = True
+            self.recorder.report_tenant("check.failed", Status.FAILED, exc)
             return
         await self.recorder.check(
             Check(tenant=self.tenant.name, operation="HasConnections", checked_at=self.now(), response=response)
         )
 
     async def _report(self) -> TenantReport:
-        failed_whole = self.remote.answered == 0 and self.remote.last_error is not None
-        error = self.remote.last_error.error_class if failed_whole and self.remote.last_error else None
-        if isinstance(self.remote.stopped_by, Unauthorized):
-            error = Unauthorized.error_class
-        if self.unsafe is not None:
-            error = UnsafePlan.error_class
-            self.recorder.report(
-                Outcome(
-                    tenant=self.tenant.name,
-                    key=None,
-                    status=Status.SKIPPED,
-                    error_class=error,
-                    error=str(self.unsafe),
-                )
-            )
+        unchanged = await self._unchanged()
         return TenantReport(
             tenant=self.tenant.name,
             outcomes=tuple(self.recorder.outcomes),
             checks=tuple(self.recorder.checks),
-            unchanged=await self._unchanged(),
-            error=error,
-            check_failed=self.check_error is not None,
+            unchanged=unchanged,
+            error=self._whole_error(unchanged),
+            check_failed=self._check_failed,
         )
+
+    def _whole_error(self, unchanged: int) -> str | None:
+        """Return why nothing of this pass succeeded; None when something did, or had not to."""
+        if self._unsafe is not None:
+            return self._unsafe.error_class
+        last = self.remote.last_error
+        if isinstance(self.remote.stopped_by, Unauthorized):
+            return Unauthorized.error_class
+        if self.remote.answered == 0 and isinstance(last, TemporaryRemoteError):
+            return last.error_class
+        worked_on = [outcome for outcome in self.recorder.outcomes if outcome.key is not None]
+        bad = (Status.FAILED, Status.IN_DOUBT, Status.SKIPPED)
+        if worked_on and not unchanged and all(outcome.status in bad for outcome in worked_on):
+            return "stopping" if self.remote.stopping.is_set() else "failed"
+        return None
 
     async def _unchanged(self) -> int:
         """Count what is in sync and was not touched by this pass, nor would be by a dry one's real twin."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, update
 
+from erpsyncd.domain.connections import State
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import UsageError
 from erpsyncd.store.database import Database
@@ -81,6 +82,51 @@ def remove_connection(connection: Connection, tenant: str, key: str) -> None:
         delete(secret_references).where(
             secret_references.c.tenant_id == tenant_id,
             ~exists().where(connection_references.c.reference_id == secret_references.c.id),
+        )
+    )
+
+
+def resolve_connection(
+    connection: Connection, tenant: str, key: str, *, erp_connection_id: int | None, now: datetime
+) -> None:
+    """Decide by hand which connection of the tenant this one is; None says that it does not exist there.
+
+    Its open intents are settled by that. What stands in the tenant is not known, so the next pass pushes it once,
+    or creates it.
+
+    Raises:
+        UsageError: there is no such connection, or another one owns that id.
+    """
+    tenant_id = find_tenant(connection, tenant)
+    this = (connections.c.tenant_id == tenant_id, connections.c.key == key)
+    row_id = connection.execute(select(connections.c.id).where(*this)).scalar_one_or_none()
+    if row_id is None:
+        raise UsageError(f"tenant {tenant!r} has no connection {key!r}; see: erpsyncd connections list")
+    owner = connection.execute(
+        select(connections.c.key).where(
+            connections.c.tenant_id == tenant_id,
+            connections.c.erp_connection_id == erp_connection_id,
+            connections.c.id != row_id,
+            connections.c.state != State.DELETED.value,
+        )
+    ).scalar_one_or_none()
+    if owner is not None:
+        raise UsageError(f"connection {erp_connection_id} of tenant {tenant!r} is {owner!r} already")
+    connection.execute(delete(intents).where(intents.c.connection_id == row_id))
+    connection.execute(
+        update(connections)
+        .where(connections.c.id == row_id)
+        .values(
+            erp_connection_id=erp_connection_id,
+            connection_id=None,
+            applied={},
+            state=State.PENDING.value,
+            revision=connections.c.revision + 1,
+            attempts=0,
+            next_attempt_at=None,
+            error_class=None,
+            error=None,
+            updated_at=now,
         )
     )
 

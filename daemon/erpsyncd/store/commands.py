@@ -157,6 +157,17 @@ class CommandOperations:
         with self._database.write() as connection:
             administration.remove_connection(connection, tenant, key)
 
+    def resolve_connection(self, tenant: str, key: str, *, erp_connection_id: int | None) -> None:
+        """Decide by hand which connection of the tenant this one is; None says that it does not exist there.
+
+        Raises:
+            UsageError: there is no such connection, or another one owns that id.
+        """
+        with self._database.write() as connection:
+            administration.resolve_connection(
+                connection, tenant, key, erp_connection_id=erp_connection_id, now=datetime.now(UTC)
+            )
+
     def prune_history(self, older_than: datetime) -> Pruned:
         """Delete history from before a moment, a little at a time; runs that have not ended are kept."""
         return administration.prune_history(self._database, older_than=older_than)

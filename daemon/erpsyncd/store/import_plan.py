@@ -46,15 +46,10 @@ class ChangedTenant:
     spec: TenantSpec
 
     @property
-    def auth_changed(self) -> bool:
-        """Whether what the tenant refused before may not be what it gets now."""
-        return self.stored.spec.auth != self.spec.auth
-
-    @property
     def reached_otherwise(self) -> bool:
         """Whether earlier failures say nothing about the next call."""
         before, now = self.stored.spec, self.spec
-        return self.auth_changed or (
+        return before.auth != now.auth or (
             (before.url, before.soap_url, before.rest_url, before.protocol)
             != (now.url, now.soap_url, now.rest_url, now.protocol)
         )

@@ -62,10 +62,8 @@ def _insert_tenants(connection: Connection, sealer: Sealer, specs: list[TenantSp
 def _update_tenants(connection: Connection, sealer: Sealer, changed: list[ChangedTenant], now: datetime) -> None:
     for tenant in changed:
         values = write_tenant_spec(tenant.spec, sealer) | {"updated_at": now}
-        if tenant.auth_changed:
-            values["refused_auth"] = None
         if tenant.reached_otherwise:
-            values |= {"parked_until": None, "transient_failures": 0}
+            values |= {"refused_auth": None, "parked_until": None, "transient_failures": 0}
         connection.execute(update(tenants).where(tenants.c.id == tenant.stored.id).values(values))
 
 

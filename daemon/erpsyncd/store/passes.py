@@ -179,13 +179,19 @@ class PassOperations:
         """Record that a write call is about to be made; the connection becomes `in_flight`. Return the intent's id.
 
         Raises:
-            Undecided: the connection was removed from the store since it was read: nothing may be sent for it.
+            NotTried: the connection was removed, or is wanted otherwise, since it was read.
         """
         return await self._write(
             lease,
             lambda transaction: settling.open_intent(
                 transaction, lease, run_id=run_id, stored=connection, kind=kind, seen=seen, sent_at=sent_at
             ),
+        )
+
+    async def resend_intent(self, lease: Lease, intent_id: int, *, sent_at: datetime) -> None:
+        """Give an open intent a new time of sending."""
+        await self._write(
+            lease, lambda transaction: settling.resend_intent(transaction, lease, intent_id, sent_at=sent_at)
         )
 
     async def settle(

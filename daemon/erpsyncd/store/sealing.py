@@ -95,7 +95,7 @@ class Sealer:
         except (InvalidTag, binascii.Error, ValueError):
             raise StoreError(
                 f"{_name(place)} does not open: it was altered in the store or moved there from another place; "
-                "import it again"
+                "restore the store from a backup, or import the entry again"
             ) from None
 
     def store_template(self, template: Template, place: Place) -> StoredTemplate:

@@ -13,7 +13,7 @@ from erpsyncd.domain.connections import State, StoredConnection
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.results import ChangeKind, Outcome, Verdict
 from erpsyncd.domain.tenants import TenantId
-from erpsyncd.errors import Undecided
+from erpsyncd.errors import NotTried
 from erpsyncd.store import leases
 from erpsyncd.store.history import insert_outcomes
 from erpsyncd.store.rows import Values, inserted_id
@@ -37,16 +37,23 @@ def open_intent(
 
     Raises:
         LeaseLost: the lease is not current.
-        Undecided: the connection was removed from the store since it was read, so nothing may be sent for it.
+        NotTried: the connection was removed, or is wanted absent instead of present or the other way round,
+            since it was read: nothing may be sent for it.
     """
     leases.check(connection, lease)
     marked = connection.execute(
         update(connections)
-        .where(connections.c.id == stored.id, connections.c.tenant_id == lease.tenant_id)
+        .where(
+            connections.c.id == stored.id,
+            connections.c.tenant_id == lease.tenant_id,
+            connections.c.present == stored.present,
+        )
         .values(state=State.IN_FLIGHT.value, updated_at=sent_at)
     )
     if marked.rowcount == 0:
-        raise Undecided("removed", f"connection {stored.key!r} was removed from the store; nothing was sent for it")
+        raise NotTried(
+            f"{stored.key!r} was removed here, or marked otherwise, while this pass worked on it; nothing was sent"
+        )
     opened = connection.execute(
         insert(intents).values(
             tenant_id=lease.tenant_id,
@@ -60,6 +67,18 @@ def open_intent(
         )
     )
     return inserted_id(opened)
+
+
+def resend_intent(connection: Connection, lease: Lease, intent_id: int, *, sent_at: datetime) -> None:
+    """Give an open intent a new time of sending.
+
+    Raises:
+        LeaseLost: the lease is not current.
+    """
+    leases.check(connection, lease)
+    connection.execute(
+        update(intents).where(intents.c.id == intent_id, intents.c.tenant_id == lease.tenant_id).values(sent_at=sent_at)
+    )
 
 
 def settle(
