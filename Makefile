@@ -13,7 +13,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(ARGS)
 
 check: .venv/installed-dev
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from commands import COMMAND, Erpsyncd, connection, document
 
 URL = "https://crm.acme.example"

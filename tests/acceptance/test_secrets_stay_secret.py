@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from commands import Erpsyncd, connection, document
 
+from commands import Erpsyncd, connection, document
 from erpsyncd.sandbox import SandboxServer
 
 CANARIES = {

@@ -259,6 +259,19 @@ async def test_a_guid_in_another_case_is_still_ours(bench: Bench) -> None:
     assert ("visma", "updated", None) == only(await bench.run())
 
 
+async def test_an_answer_without_a_guid_is_not_a_replacement(bench: Bench) -> None:
+    """What the tenant leaves out is sent back as we know it."""
+    bench.load(make_tenant(), make_connection())
+    await bench.run()
+    tenant = bench.tenants["acme"]
+    guid = tenant.connections[1].connection_id
+    tenant.connections[1] = replace(tenant.connections[1], connection_id="")
+    bench.load(make_connection(display_name="New name"))
+
+    assert ("visma", "updated", None) == only(await bench.run())
+    assert guid == tenant.connections[1].connection_id == bench.row().connection_id
+
+
 async def test_an_empty_answer_is_not_trusted_while_the_list_shows_the_connection(bench: Bench) -> None:
     """ "Nothing" is also how a failed read looks; nothing is recorded as missing or deleted because of it."""
     bench.load(make_tenant(), make_connection())

@@ -90,7 +90,8 @@ def plan_connection(desired: DesiredConnection, observed: ErpConnection | None) 
             f"the tenant no longer has connection {stored.erp_connection_id}; somebody deleted it there. "
             f"To create a new one: erpsyncd connections resolve TENANT {desired.key} --create; else mark it absent",
         )
-    if stored.connection_id and not same_guid(stored.connection_id, observed.connection_id):
+    # An answer without a GUID says nothing about whose it is.
+    if stored.connection_id and observed.connection_id and not same_guid(stored.connection_id, observed.connection_id):
         raise Undecided(
             "replaced",
             f"connection {stored.erp_connection_id} is another one now: its ConnectionId is "

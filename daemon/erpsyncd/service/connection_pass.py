@@ -167,7 +167,7 @@ class ConnectionPass:
         assert desired.spec is not None, "an update has a spec"
         entity = ErpConnection(
             erp_connection_id=observed.erp_connection_id,
-            connection_id=observed.connection_id,
+            connection_id=observed.connection_id or desired.stored.connection_id or "",
             most_recent_timestamp=observed.most_recent_timestamp,
             deleted=False,
             spec=desired.spec,
