@@ -13,6 +13,8 @@ from erpsyncd.sandbox import SandboxServer
 CANARIES = {
     "tenant password": "canary-tenant-password",
     "application token": "canary-application-token",
+    "ticket": "canary-ticket",
+    "bearer token": "canary-bearer-token",
     "config value": "canary-config-value",
     "referenced value": "canary-referenced-value",
 }
@@ -26,7 +28,13 @@ def test_no_canary_escapes(tmp_path: Path, sandbox: SandboxServer, protocol: str
     text = document(sandbox.url, protocol, connection("a", config_fields=fields)).replace(
         "[tenants.auth]", f'[tenants.auth]\napplication_token = "{CANARIES["application token"]}"'
     )
-    wrong = text.replace('"sandbox"\n[[', f'"{CANARIES["tenant password"]}"\n[[')
+    for kind, member in (("ticket", "ticket"), ("bearer", "token")):
+        secret = CANARIES["ticket" if kind == "ticket" else "bearer token"]
+        address = f'name = "{kind}"\nurl = "{sandbox.url}/{kind}"\nprotocol = "{protocol}"'
+        text += f'\n[[tenants]]\n{address}\n[tenants.auth]\nkind = "{kind}"\n{member} = "{secret}"\n'
+    wrong = text.replace('password = "sandbox"', f'password = "{CANARIES["tenant password"]}"')
+    given = wrong + erpsyncd.environ["CANARY"]
+    assert all(canary in given for canary in CANARIES.values())
     seen = []
 
     for attempt in (wrong.replace("erp_connector_id = 1", "erp_connector_id = true"), wrong, text):

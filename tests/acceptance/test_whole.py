@@ -76,14 +76,15 @@ def test_a_rotated_password_travels_by_itself(erpsyncd: Erpsyncd, sandbox: Sandb
 
 
 def test_one_login_serves_the_pass(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
-    """However many connections there are, the tenant sees one login, few connections and few calls at once."""
-    many = "".join(connection(f"c{n}") for n in range(8))
-    erpsyncd.load(document(sandbox.url, "soap", many, extra="calls_per_second = 1000"))
+    """However many connections there are, the tenant sees one login, few sockets and few calls at once."""
+    erpsyncd.load(document(sandbox.url, "soap", "".join(connection(f"c{n:02d}") for n in range(14))))
 
     assert 0 == erpsyncd.run_once().code
 
     operations = [call.operation for call in sandbox.calls]
-    assert (1, 8) == (operations.count("AuthenticateUsernamePassword"), operations.count("SaveConnection"))
+    assert (1, 14) == (operations.count("AuthenticateUsernamePassword"), operations.count("SaveConnection"))
+    peaks = sandbox.peaks("acme")
+    assert (True, True, True) == (peaks.calls_per_second <= 10, peaks.open_connections <= 4, peaks.running <= 2)
 
 
 def test_dry_run_plans_and_writes_nothing(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:

@@ -25,6 +25,10 @@ from erpsyncd.service.reconciler import Reconciler
 
 log = structlog.stdlib.get_logger(__name__)
 
+_CLOCK_LOOKS = timedelta(seconds=5)
+#: A wall clock that is slewed by NTP stays within this between two looks.
+_CLOCK_TOLERANCE = timedelta(seconds=30)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
@@ -72,8 +76,12 @@ class Daemon:
 
     notifier: Notifier
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    wall_clock: Callable[[], float] = time.time
+    """Seconds since 1970, compared with the monotonic clock."""
+
     _one_run_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _signals: asyncio.Queue[signal.Signals] = field(default_factory=asyncio.Queue, init=False)
+    _clock_offset: float = field(init=False)
     _fatal: DaemonError | None = field(default=None, init=False)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
@@ -83,6 +91,7 @@ class Daemon:
         Raises:
             StoreOutdated: a newer version upgraded the store; this one must not write to it.
         """
+        self._clock_offset = self.wall_clock() - time.monotonic()
         scheduler = AsyncIOScheduler(
             timezone=UTC,
             # The defaults drop a run that is a second late, and pile up those that a sleeping machine missed.
@@ -91,7 +100,7 @@ class Daemon:
         with _signals_delivered_to(self._signals):
             self._add_jobs(scheduler)
             scheduler.start()
-            watch = asyncio.create_task(self._rearm_after_clock_jumps(scheduler))
+            watch = asyncio.create_task(self._watch_clock(scheduler))
             self.notifier.ready(self._next_run(scheduler))
             log.info("service.started", next_run=self._next_run(scheduler))
             try:
@@ -183,22 +192,23 @@ class Daemon:
         for name in ("reconcile", "quote_check", "prune"):
             scheduler.reschedule_job(name, trigger=_trigger(getattr(self.schedule, name), self.schedule.jitter))
 
-    async def _rearm_after_clock_jumps(self, scheduler: AsyncIOScheduler) -> None:
-        """Look at the jobs again when the wall clock was set: they wait for a time of day that may be far off now."""
-        every, tolerance = 5.0, 30.0
-        offset = time.time() - time.monotonic()
+    async def _watch_clock(self, scheduler: AsyncIOScheduler) -> None:
         while True:
-            await asyncio.sleep(every)
-            jump = time.time() - time.monotonic() - offset
-            if abs(jump) <= tolerance:
-                continue
-            offset += jump
-            log.warning("clock.jumped", seconds=round(jump))
-            if jump > 0:
-                # Forward, as after a suspend: what was missed is due now, once.
-                scheduler.wakeup()
-            else:
-                self._rearm(scheduler)
+            await asyncio.sleep(_CLOCK_LOOKS.total_seconds())
+            self._mend_clock_jump(scheduler)
+
+    def _mend_clock_jump(self, scheduler: AsyncIOScheduler) -> None:
+        """Look at the jobs again when the wall clock was set: they wait for a time of day that may be far off now."""
+        jump = self.wall_clock() - time.monotonic() - self._clock_offset
+        if abs(jump) <= _CLOCK_TOLERANCE.total_seconds():
+            return
+        self._clock_offset += jump
+        log.warning("clock.jumped", seconds=round(jump))
+        if jump > 0:
+            # Forward, as after a suspend: what was missed is due now, once.
+            scheduler.wakeup()
+        else:
+            self._rearm(scheduler)
 
     async def _stop(self) -> None:
         """Let calls in flight end; after `stop_within`, or at a second signal, cut them off.
