@@ -1065,3 +1065,24 @@ async def test_an_operator_decides_what_a_twin_or_a_doubt_is(bench: Bench) -> No
     bench.store.resolve_connection("acme", "visma", erp_connection_id=None)
 
     assert ("visma", "created", None) == only(await bench.run())
+
+
+async def test_a_damaged_secret_fails_its_own_tenant_only(bench: Bench) -> None:
+    """A value that does not open any more is one tenant's trouble, or one connection's."""
+    bench.load(make_tenant(), make_connection(), make_tenant("beta"), make_connection(tenant="beta"))
+    connection = sqlite3.connect(bench.database)
+    with connection:
+        connection.execute(
+            "UPDATE tenants SET auth_fields = (SELECT auth_fields FROM tenants WHERE name = 'beta') WHERE name = 'acme'"
+        )
+    connection.close()
+
+    report = await bench.run()
+
+    assert ["secret_missing", None] == [tenant.error for tenant in report.tenants]
+    assert "import the entry again" in (report.tenants[0].outcomes[0].error or "")
+    assert State.IN_SYNC == bench.row(tenant="beta").state
+
+    bench.load(make_tenant())
+
+    assert 0 == (await bench.run()).exit_code

@@ -51,10 +51,20 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Damaged:
+    """A stored value that does not open any more. It fails whoever needs it, and importing it again mends it."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A value as the document gives it: literal text, references, or both in a row."""
 
-    parts: tuple[str | Reference, ...] = field(repr=False)
+    parts: tuple[str | Reference | Damaged, ...] = field(repr=False)
 
     @property
     def references(self) -> frozenset[Reference]:
@@ -70,13 +80,26 @@ class Template:
         """Return the value with each reference replaced.
 
         Raises:
-            KeyError: a reference is not in `values`; the key is the reference.
+            KeyError: a reference is not in `values`, or the value is damaged; the key is that part.
         """
-        return Secret("".join(part if isinstance(part, str) else values[part].reveal() for part in self.parts))
+        return Secret("".join(part if isinstance(part, str) else _value_of(part, values) for part in self.parts))
 
     def source(self) -> str:
-        """Return the text that `parse_template` reads as this value again."""
+        """Return the text that `parse_template` reads as this value again.
+
+        Raises:
+            ValueError: the value is damaged, so nobody knows its text.
+        """
+        damaged = [part for part in self.parts if isinstance(part, Damaged)]
+        if damaged:
+            raise ValueError(str(damaged[0]))
         return "".join(part.replace("@{", "@@{") if isinstance(part, str) else str(part) for part in self.parts)
+
+
+def _value_of(part: Reference | Damaged, values: Mapping[Reference, Secret]) -> str:
+    if isinstance(part, Damaged):
+        raise KeyError(part)
+    return values[part].reveal()
 
 
 _TOKEN = re.compile(r"@@\{|@\{([^}]*)\}|@\{")
@@ -89,7 +112,7 @@ def parse_template(text: str) -> Template:
         ValueError: a reference is not closed, names an unknown scheme or nothing at all. The message never
             repeats the text, which may hold a secret.
     """
-    parts: list[str | Reference] = []
+    parts: list[str | Reference | Damaged] = []
     literal = ""
     end = 0
     for token in _TOKEN.finditer(text):

@@ -15,7 +15,6 @@ import structlog
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.ports import PassStore, TenantApi, TenantApis
 from erpsyncd.domain.results import Outcome, RunReport, Status, TenantReport
-from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.tenants import Auth, Credentials, Tenant
 from erpsyncd.errors import (
     ConfigurationError,
@@ -232,8 +231,8 @@ class Reconciler:
         try:
             fields = {name: template.resolve(resolved.values) for name, template in auth.fields.items()}
         except KeyError as exc:
-            reference: Reference = exc.args[0]
-            raise SecretMissing(f"cannot log in: {resolved.reasons.get(reference, reference)}") from None
+            part = exc.args[0]
+            raise SecretMissing(f"cannot log in: {resolved.reasons.get(part, part)}") from None
         return Credentials(kind=auth.kind, **fields)
 
     async def _remember(

@@ -8,7 +8,6 @@ other fields (the kind of auth, `state = "absent"`).
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, time
@@ -21,6 +20,9 @@ from erpsyncd.service.formats import Table, Unclear
 
 #: Widest whole number that the remote's `xs:int` holds.
 MAX_INT = 2**31 - 1
+
+#: Calls per second that mean something; outside, a wait would never end or be none.
+_SLOWEST, _FASTEST = 0.001, 1_000_000
 
 _BARE_KEY = re.compile(r"[\w-]{1,60}", re.ASCII)
 _EMPTY = Template(("",))
@@ -118,14 +120,14 @@ class TableReader:
         return int(value)
 
     def rate(self, key: str, *, default: float) -> float:
-        """Return a number above 0."""
+        """Return a number of calls per second."""
         value = self._present(key, default)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.refuse(key, f"must be a number, not {kind_of(value)}")
-        elif not math.isfinite(value) or value <= 0:
-            self.refuse(key, "must be a number above 0")
+        elif not _SLOWEST <= value <= _FASTEST:
+            self.refuse(key, f"must be a number from {_SLOWEST} to {_FASTEST}")
         else:
             return float(value)
         return default

@@ -160,8 +160,8 @@ class TenantPass:
         try:
             spec = stored.template.resolve(self.resolved.values)
         except KeyError as exc:
-            reference = exc.args[0]
-            raise SecretMissing(self.resolved.reasons.get(reference, f"{reference} is not known")) from None
+            part = exc.args[0]
+            raise SecretMissing(self.resolved.reasons.get(part, str(part))) from None
         for name, value in spec.config_fields.items():
             if len(value.reveal()) > MAX_CONFIG_VALUE:
                 raise SecretUnusable(

@@ -63,5 +63,14 @@ def _postgres(url: URL) -> URL:
         raise ConfigurationError("a PostgreSQL store needs a driver; run: pip install 'erpsyncd[postgres]'")
     # libpq's own default is to wait for ever for a host that does not answer.
     return url.set(drivername="postgresql+psycopg").update_query_dict(
-        {"connect_timeout": "10", "application_name": "erpsyncd"} | dict(url.query)
+        {
+            "application_name": "erpsyncd",
+            "connect_timeout": "10",
+            # A network that went silent is noticed in half a minute; the kernel's own answer takes two hours.
+            "keepalives_idle": "30",
+            "keepalives_interval": "10",
+            "keepalives_count": "3",
+            "tcp_user_timeout": "30000",
+        }
+        | dict(url.query)
     )

@@ -10,6 +10,7 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import UsageError
 from erpsyncd.store.database import Database
+from erpsyncd.store.history import INTERRUPTED
 from erpsyncd.store.tables import (
     changes,
     checks,
@@ -149,6 +150,12 @@ def prune_history(database: Database, *, older_than: datetime, batch: int = _PRU
 
     Runs without an end are kept with all that is theirs, except those that are known to be dead.
     """
+    # Retention is longer than any run: one that began before it and has no end died. On SQLite the next process to
+    # hold the lock says so; on PostgreSQL nobody else would.
+    with database.write() as connection:
+        connection.execute(
+            update(runs).where(runs.c.status.is_(None), runs.c.started_at < older_than).values(status=INTERRUPTED)
+        )
     old_runs = (runs.c.started_at < older_than) & runs.c.status.is_not(None)
     return Pruned(
         # Outcomes first, in steps: deleting a run takes all that it has at once.

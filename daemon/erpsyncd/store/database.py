@@ -23,6 +23,10 @@ class Database:
         self.path: Path | None = sqlite_path(url)
         self.engine = make_engine(url)
         self._writing = to_write(self.engine)
+        # SQLite's transactions see one moment anyway; PostgreSQL's do when they are told to.
+        self._reading = (
+            self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
 
     @property
     def is_sqlite(self) -> bool:
@@ -31,8 +35,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a transaction that only reads."""
-        with database_errors_translated(self.place), self.engine.connect() as connection:
+        """Open a transaction that only reads, and sees the store as it is at one moment."""
+        with database_errors_translated(self.place), self._reading.connect() as connection:
             yield connection
 
     @contextmanager

@@ -76,12 +76,13 @@ def record_check(connection: Connection, lease: Lease, *, run_id: int, check: Ch
     said = _said(check)
     last = _last_check(connection, check)
     if last is not None and not check.response.changes and not last.changed_records and _says(last, said):
-        connection.execute(
+        counted = connection.execute(
             update(checks)
             .where(checks.c.id == last.id)
             .values(run_id=run_id, last_at=_later(last.last_at, check.checked_at), times=checks.c.times + 1)
         )
-        return
+        if counted.rowcount:  # history may have been pruned since it was read
+            return
     connection.execute(
         insert(checks).values(
             run_id=run_id,

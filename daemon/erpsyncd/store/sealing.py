@@ -17,7 +17,7 @@ from typing import TypeAlias
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from erpsyncd.domain.secrets import Template, parse_template
+from erpsyncd.domain.secrets import Damaged, Template, parse_template
 from erpsyncd.errors import ConfigurationError, StoreError
 from erpsyncd.store.keys import KeyRing
 
@@ -106,13 +106,17 @@ class Sealer:
         return {"reference": source}
 
     def read_template(self, stored: StoredTemplate, place: Place) -> Template:
-        """Return a template from what a row holds.
+        """Return a template from what a row holds. One that does not open says so to whoever needs it.
 
         Raises:
-            ConfigurationError, StoreError: see `open`.
+            ConfigurationError: see `open`.
         """
         if "sealed" in stored:
-            return parse_template(self.open(stored["sealed"], place).decode())
+            try:
+                return parse_template(self.open(stored["sealed"], place).decode())
+            except StoreError as exc:
+                # One damaged value is no reason to leave all tenants alone.
+                return Template((Damaged(str(exc)),))
         return parse_template(stored["reference"])
 
     def store_templates(self, templates: Mapping[str, Template], place: Place) -> dict[str, StoredTemplate]:
