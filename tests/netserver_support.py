@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -195,8 +196,9 @@ async def opened(
     *,
     limits: RemoteLimits = QUICK,
     read_only: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[NetServerApi]:
-    apis = NetServerApis(limits, wire=lambda: wire)
+    apis = NetServerApis(limits, wire=lambda: wire, clock=clock)
     async with apis.open(tenant or tenant_spec(), given or credentials(), read_only=read_only) as api:
         yield api
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Select, text
 
 from erpsyncd.domain.connections import State, StoredConnection
 from erpsyncd.domain.intents import Lease
@@ -112,6 +112,14 @@ def execute(store: SqlStore, statement: str, **parameters: Any) -> None:
     """Change rows behind the store's back."""
     with store._database.write() as connection:
         connection.execute(text(statement), parameters)
+
+
+def plan_of(store: SqlStore, statement: Select[Any]) -> str:
+    """Return how the database is going to run a statement."""
+    with store._database.read() as connection:
+        compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
+        explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+        return str(connection.execute(text(f"{explain} {str(compiled).replace(':', chr(92) + ':')}")).all())
 
 
 def outcome(key: str = "visma", status: Status = Status.CREATED, **more: Any) -> Outcome:

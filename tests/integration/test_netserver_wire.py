@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from netserver_sockets import OK_JSON, ONCE, http, rest, serving
 
@@ -24,6 +25,7 @@ from erpsyncd.errors import (
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.limits import RemoteLimits
 from netserver_support import (
+    FakeTime,
     connection_json,
     connection_xml,
     credentials,
@@ -189,6 +191,52 @@ async def test_at_most_four_connections() -> None:
 
     assert 20 == len([each for each in answers if each.is_ok])
     assert (4, 4) == (most_busy, server.most_open)
+
+
+async def test_slow_connects_do_not_make_calls_leave_together() -> None:
+    """The tenant's limit holds at the moment of sending, however long connecting took."""
+    time = FakeTime()
+    arrived: list[float] = []
+    connect = asyncio.Event()
+
+    class SlowNetwork(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            await connect.wait()
+            return await super().handle_async_request(request)
+
+    async def respond(_head: bytes, _body: bytes, writer: asyncio.StreamWriter) -> None:
+        arrived.append(time.now)
+        writer.write(http(OK_JSON))
+
+    async with serving(respond) as server:
+        tenant = tenant_spec(Protocol.REST, url=f"http://127.0.0.1:{server.port}", calls_per_second=3)
+        apis = NetServerApis(ONCE, wire=SlowNetwork, limiter=time.limiter)
+        async with apis.open(tenant, credentials(AuthKind.PASSWORD)) as api:
+            calls = [asyncio.create_task(api.has_connections()) for _ in range(9)]
+            await until(lambda: apis._limiters["acme"]._about_to_leave == 3)
+            time.now += 10
+            connect.set()
+            await asyncio.gather(*calls)
+
+    assert 9 == len(arrived)
+    assert all(later - earlier >= 1 for earlier, later in zip(arrived, arrived[3:], strict=False))
+
+
+async def test_a_call_has_left_when_its_headers_do() -> None:
+    """A call that waits for its answer counts from the moment of sending; the next may leave meanwhile."""
+    time = FakeTime()
+    both = asyncio.Barrier(2)
+
+    async def respond(_head: bytes, _body: bytes, writer: asyncio.StreamWriter) -> None:
+        await both.wait()
+        writer.write(http(OK_JSON))
+
+    async with serving(respond) as server:
+        tenant = tenant_spec(Protocol.REST, url=f"http://127.0.0.1:{server.port}", calls_per_second=1)
+        async with NetServerApis(ONCE, limiter=time.limiter).open(tenant, credentials(AuthKind.PASSWORD)) as api:
+            await asyncio.gather(api.has_connections(), api.has_connections())
+
+    assert [pytest.approx(1.05)] == time.slept
 
 
 async def test_login_repeat_and_single_flight() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from store_support import MINUTE, NOW, Pass, added, begin_pass, execute, outcome, query, states
+from store_support import MINUTE, NOW, Pass, added, begin_pass, execute, outcome, plan_of, query, states
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.results import PluginResponse, RunReport
 from erpsyncd.errors import UsageError
-from erpsyncd.store import Pruned, SqlStore, administration
+from erpsyncd.store import Pruned, SqlStore, administration, tables
 from factories import make_connection, make_document, make_tenant
 
 
@@ -187,3 +187,23 @@ async def test_old_history_is_pruned_in_steps(store: SqlStore) -> None:
     )
     assert 0 == store.prune_history(NOW + 3 * MINUTE).total
     assert {"visma": "in_sync"} == states(store)
+
+
+async def test_pruning_reads_old_history_only(store: SqlStore) -> None:
+    """Each batch is found by an index of its moments, however much young history there is."""
+    load(store, "acme")
+    one = await begin_pass(store)
+    await one.check(PluginResponse(is_ok=True, changes=(added(),)), NOW)
+    for column in (tables.checks.c.last_at, tables.changes.c.recorded_at):
+        table = column.table
+        names = ", ".join(each.name for each in table.columns if each.name != "id")
+        execute(
+            store,
+            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000) "
+            f"INSERT INTO {table.name} ({names}) SELECT {names} FROM n, {table.name}",
+        )
+        execute(store, "ANALYZE")
+
+        plan = plan_of(store, administration.select_batch(column, column < NOW, 1_000))
+
+        assert f"ix_{table.name}_{column.name}" in plan

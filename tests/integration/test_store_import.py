@@ -16,7 +16,8 @@ from erpsyncd.domain.results import ChangeKind
 from erpsyncd.domain.secrets import parse_template
 from erpsyncd.domain.tenants import Auth, AuthKind, Protocol
 from erpsyncd.errors import ConfigurationError, LeaseLost, UsageError
-from erpsyncd.store import SqlStore, open_store
+from erpsyncd.store import SqlStore, commands, open_store
+from erpsyncd.store.rows import read_tenant
 from factories import make_connection, make_document, make_tenant
 
 
@@ -269,6 +270,32 @@ def test_every_problem_is_listed_and_nothing_is_written(store: SqlStore) -> None
     assert all(words in found[entry] for entry, words in expected.items())
 
 
+NORWAY = 'US:"Norway";NO:"Norge"'
+
+
+@pytest.mark.parametrize(("one", "other"), [("Norge", NORWAY), (NORWAY, "Norge"), (NORWAY, 'DE:"Norwegen";NO:"Norge"')])
+@pytest.mark.parametrize("together", [True, False])
+def test_names_that_read_alike_in_one_language_are_refused(
+    store: SqlStore, one: str, other: str, *, together: bool
+) -> None:
+    """In one document and against the store; another connector, another tenant and what is absent do not count."""
+    first, second = make_connection("a", display_name=one), make_connection("b", display_name=other)
+    load(store, make_tenant(), make_tenant("other"), *(() if together else (first,)))
+    before = everything(store)
+
+    with pytest.raises(ConfigurationError, match="nothing was imported") as caught:
+        load(store, *((first, second) if together else (second,)))
+
+    place = "test: connections acme/a" if together else "in the store"
+    (problem,) = caught.value.problems
+    assert f"taken in tenant 'acme' by 'a' ({place}), whose name is {one!r}; a tenant may list either" in problem
+    assert before == everything(store)
+    elsewhere = make_connection("b", display_name=other, erp_connector_id=2)
+    far_away = make_connection("b", display_name=other, tenant="other")
+    assert (3 if together else 2) == load(store, first, elsewhere, far_away).added
+    assert 1 == load(store, make_connection("a", present=False), make_connection("c", display_name=other)).added
+
+
 def test_names_may_be_swapped_and_handed_on(store: SqlStore) -> None:
     """What counts is how it stands in the end."""
     load(store, make_tenant(), *(make_connection(key, display_name=key) for key in "abc"))
@@ -394,3 +421,24 @@ def test_the_desired_side_can_be_read_as_a_document(store: SqlStore) -> None:
     assert ImportReport(unchanged=4) == store.apply_document(document)
     with pytest.raises(UsageError, match="no tenant 'c'"):
         store.read_document(tenant="c")
+
+
+def test_the_desired_side_is_read_as_of_one_moment(
+    upgraded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process imports between two of the reader's queries is there as a whole or not at all."""
+    first, second = (open_store(upgraded_url, key_path=None, state_directory=tmp_path) for _ in range(2))
+    load(first, make_tenant(), make_connection())
+
+    def read_while_another_imports(row: Any, sealer: Any) -> Any:
+        load(second, make_tenant("late"), make_connection(tenant="late"))
+        return read_tenant(row, sealer)
+
+    monkeypatch.setattr(commands, "read_tenant", read_while_another_imports)
+    document = first.read_document()
+    monkeypatch.undo()
+
+    assert [("acme", "visma")] == [(entry.tenant, entry.key) for entry in document.connections]
+    assert ["acme", "late"] == [tenant.spec.name for tenant in first.read_document().tenants]
+    first.close()
+    second.close()

@@ -6,6 +6,7 @@ import os
 import socket
 import sqlite3
 import stat
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -35,6 +36,26 @@ def test_postgresql_is_spoken_to_with_psycopg(url: str) -> None:
 
     assert ("postgresql+psycopg", "10") == (read.drivername, read.query["connect_timeout"])
     assert "3" == read_url(url + "?connect_timeout=3").query["connect_timeout"]
+
+
+def test_a_silent_network_is_noticed(postgres: PostgresServer, upgraded_postgres: str) -> None:
+    """In half a minute rather than in the kernel's two hours; what the URL says goes first."""
+    wanted = {
+        "keepalives_idle": "30",
+        "keepalives_interval": "10",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "30000",
+    }
+    with (
+        postgres.database(upgraded_postgres) as url,
+        closing(Database(read_url(url))) as database,
+        database.read() as connection,
+    ):
+        assert connection.connection.dbapi_connection is not None
+        used = connection.connection.dbapi_connection.info.get_parameters()
+
+    assert wanted == {name: used.get(name) for name in wanted}
+    assert "5" == read_url("postgresql://u@h/d?keepalives_idle=5").query["keepalives_idle"]
 
 
 @pytest.mark.parametrize(

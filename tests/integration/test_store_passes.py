@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, text
-from store_support import MINUTE, NOW, Pass, added, begin_pass, execute, outcome, query, row, states
+from sqlalchemy import Connection, Row
+from store_support import MINUTE, NOW, Pass, added, begin_pass, execute, outcome, plan_of, query, row, states
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.results import ChangedDataItem as Item
 from erpsyncd.domain.results import (
     ChangeKind,
+    Check,
     Outcome,
     PluginResponse,
     RecordChange,
@@ -22,7 +23,7 @@ from erpsyncd.domain.results import (
 )
 from erpsyncd.domain.secrets import Reference, Scheme, parse_template
 from erpsyncd.errors import NotTried, StoreError
-from erpsyncd.store import SqlStore, due
+from erpsyncd.store import SqlStore, due, history, tables
 from factories import make_connection, make_document, make_tenant
 
 P = Reference(Scheme.ENV, "P")
@@ -151,14 +152,6 @@ def fill(store: SqlStore, count: int) -> None:
     )
     execute(store, numbers, count=count)
     execute(store, "ANALYZE")
-
-
-def plan_of(store: SqlStore, statement: Select[Any]) -> str:
-    """Return how the database is going to run a statement."""
-    with store._database.read() as connection:
-        compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
-        explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
-        return str(connection.execute(text(f"{explain} {str(compiled).replace(':', chr(92) + ':')}")).all())
 
 
 @pytest.mark.parametrize("honour_backoff", [True, False])
@@ -456,6 +449,26 @@ async def test_equal_answers_in_a_row_are_one_row(store: SqlStore) -> None:
         found[1].last_at,
     )
     assert (one.run_id, NOW, NOW + 2 * MINUTE) == (found[2].run_id, found[2].first_at, found[2].last_at)
+
+
+async def test_an_answer_is_kept_though_history_is_pruned_meanwhile(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the row that would count on was deleted after it was read, the answer gets one of its own."""
+    load(store)
+    one = await begin_pass(store)
+    await one.check(PluginResponse(is_ok=True))
+    find = history._last_check
+
+    def find_and_prune(connection: Connection, check: Check) -> Row[Any] | None:
+        found = find(connection, check)
+        connection.execute(tables.checks.delete())
+        return found
+
+    monkeypatch.setattr(history, "_last_check", find_and_prune)
+    await one.check(PluginResponse(is_ok=True), NOW + MINUTE)
+
+    assert [(NOW + MINUTE, 1)] == [(check.last_at, check.times) for check in store.list_checks()]
 
 
 async def test_answers_with_changes_stand_alone(store: SqlStore) -> None:

@@ -137,8 +137,8 @@ def sealed_tenants(store: SqlStore) -> list[Any]:
         return list(connection.execute(tables.tenants.select().order_by(tables.tenants.c.id)).mappings())
 
 
-def test_a_key_that_is_not_in_the_ring_any_more_is_named(upgraded_url: str, tmp_path: Path) -> None:
-    """What was sealed under a key that left the file says which one to bring back."""
+async def test_a_key_that_is_not_in_the_ring_any_more_is_named(upgraded_url: str, tmp_path: Path) -> None:
+    """What was sealed under a key that left the file says which one to bring back; other tenants go on."""
     key = write_key(tmp_path / "ring.key", key_line(1))
     with loaded(upgraded_url, tmp_path, key):
         pass
@@ -147,11 +147,15 @@ def test_a_key_that_is_not_in_the_ring_any_more_is_named(upgraded_url: str, tmp_
         store.apply_document(make_document(make_tenant("other")))
     write_key(key, key_line(1))
 
-    with (
-        open_store(upgraded_url, key_path=key, state_directory=tmp_path) as store,
-        pytest.raises(ConfigurationError, match=f"auth/other/.*{make_key(bytes([2]) * 32).id}"),
-    ):
-        store.read_document()
+    with open_store(upgraded_url, key_path=key, state_directory=tmp_path) as store:
+        acme, other = await store.tenants()
+        assert not is_damaged(acme.spec.auth.fields["username"])
+        with pytest.raises(KeyError, match=f"auth/other/username.*{make_key(bytes([2]) * 32).id}"):
+            other.spec.auth.fields["username"].resolve({})
+
+        store.apply_document(make_document(make_tenant("other")))
+
+        assert not any(is_damaged(tenant.spec.auth.fields["username"]) for tenant in await store.tenants())
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])

@@ -444,6 +444,37 @@ def test_duplicates_inside_the_document() -> None:
     assert problems_of(lambda: read_documents([("1.json", one.encode())] * 2))
 
 
+def test_names_that_read_alike_in_one_language() -> None:
+    """A tenant may list either of them in that language; another connector or tenant, or an absent one, is fine."""
+    several = 'US:"Norway";NO:"Norge"'
+    alike = (
+        connection(),
+        connection(key="b", display_name=several),
+        connection(key="c", display_name="Norge"),
+        connection(key="d", display_name=several),
+    )
+    reason = (
+        "reads in one language as another connection of this tenant and connector, so that after a create without an "
+        "answer nobody could tell which of the two is there"
+    )
+
+    found = problems(*alike)
+
+    place = "acme.json: connections[{}].display_name"
+    assert found == [
+        f"{place.format(2)}: {reason}; the first is {place.format(1)}",
+        f"{place.format(3)}: {reason}; the first is {place.format(2)}",
+        (
+            f"{place.format(4)}: has the same tenant, connector and display name as another connection; "
+            f"the first is {place.format(2)}"
+        ),
+    ]
+    elsewhere = (
+        alike[1] | {"erp_connector_id": 2}, alike[2] | {"tenant": "other"}, alike[3] | {"state": "absent"},
+    )  # fmt: skip
+    assert 4 == len(read(alike[0], *elsewhere).connections)
+
+
 def test_all_problems_of_all_files_at_once() -> None:
     """One unreadable file does not hide the problems of the others."""
     with pytest.raises(ConfigurationError) as caught:

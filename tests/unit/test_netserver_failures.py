@@ -10,7 +10,6 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import Protocol
 from erpsyncd.errors import (
     Effect,
-    MalformedResponse,
     OutcomeUnknown,
     RemoteError,
     RemoteFault,
@@ -21,7 +20,7 @@ from erpsyncd.errors import (
     Unauthorized,
 )
 from erpsyncd.netserver.calls import Reply
-from erpsyncd.netserver.failures import Fault, SessionLost, one_line, raise_for_failure, short_type
+from erpsyncd.netserver.failures import Fault, SessionLost, one_line, raise_for_failure, short_type, unreadable
 from erpsyncd.netserver.rest import RestDialect
 from erpsyncd.netserver.soap import SoapDialect
 from netserver_support import call, credentials, reply, tenant_spec
@@ -75,9 +74,9 @@ def test_statuses(status: int, fault: Fault | None, error: type[RemoteError], ef
         (401, SAID, Unauthorized),
         (403, None, RemoteForbidden),
         (403, SAID, RemoteForbidden),
-        (403, Fault(exception_type="SoSessionException"), Unauthorized),
-        (200, Fault(exception_type="SoSessionException"), Unauthorized),
-        (500, Fault(exception_type="SoInvalidPasswordException"), Unauthorized),
+        (403, Fault(types=("SuperOffice.Exceptions.SoSessionException",)), Unauthorized),
+        (200, Fault(types=("SoSessionException", "System.Exception")), Unauthorized),
+        (500, Fault(types=("SoInvalidPasswordException",)), Unauthorized),
     ],
 )
 def test_sessions(status: int, fault: Fault | None, verdict: type[Exception]) -> None:
@@ -170,8 +169,72 @@ def test_faults_without_words_still_say_something() -> None:
 
 
 def test_html_with_an_error_status_keeps_the_status() -> None:
-    """An HTML page with 2xx cannot be read; with 500 it is the server's failure."""
-    with pytest.raises(MalformedResponse):
-        raise_for_failure(call(), reply(b"<html>"), None)
+    """An HTML page with 500 is the server's failure."""
     with pytest.raises(RemoteUnavailable):
         raise_for_failure(call(), reply(b"<html>", 500), None)
+
+
+def test_only_what_cannot_be_parsed_is_a_page() -> None:
+    """The Content-Type does not make a page of an answer; the first words of one that is nothing else do."""
+    page = reply(b"{}", content_type="text/html")
+
+    assert "HTML page" not in str(unreadable(call(), page, "x", parsed=True))
+    assert "HTML page" in str(unreadable(call(), page, "x", parsed=False))
+
+
+ERP_LOGIN = "System.Security.Authentication.AuthenticationException"
+SESSION = "SuperOffice.Exceptions.SoSessionException"
+
+
+@pytest.mark.parametrize(
+    ("operation", "types", "lost"),
+    [
+        ("SaveConnection", (ERP_LOGIN,), False),
+        ("SaveConnection", ("Acme.Erp.SoSessionException",), False),
+        ("SaveConnection", ("SuperOffice.Exceptions.SoServerException", SESSION), False),
+        ("DeleteConnection", ("SuperOffice.Exceptions.SoServerException", SESSION), False),
+        ("SaveConnection", (f"{SESSION}, SoCore, Version=9.0.1.2", ERP_LOGIN), True),
+        ("GetConnection", ("SuperOffice.Exceptions.SoServerException", SESSION), True),
+        ("GetConnection", ("SoServerException", "System.Exception", SESSION), False),
+        ("GetConnection", (ERP_LOGIN,), False),
+    ],
+)
+def test_only_the_outermost_exception_is_about_our_session(
+    operation: str, types: tuple[str, ...], *, lost: bool
+) -> None:
+    """A write that failed of somebody's login on the way may have been carried out; a read may be repeated."""
+    expected = SessionLost if lost else RemoteFault
+    with pytest.raises((SessionLost, RemoteFault)) as caught:
+        raise_for_failure(call(operation), reply(b"", 500), Fault(types=types, text="m"))
+
+    assert expected is type(caught.value)
+    assert lost or Effect.UNCERTAIN is getattr(caught.value, "effect", None)
+
+
+@pytest.mark.parametrize(
+    ("status", "fault", "error"),
+    [
+        (403, None, SessionLost),
+        (200, Fault(types=(ERP_LOGIN,)), SessionLost),
+        (500, Fault(types=("SoServerException", "SoInvalidPasswordException")), SessionLost),
+        (500, Fault(types=("SoValidationException",)), SessionLost),
+        (500, Fault(text="the user is locked"), SessionLost),
+        (500, Fault(text="ActionNotSupported"), RemoteFault),
+        (200, Fault(), SessionLost),
+        (500, Fault(), RemoteFault),
+        (500, None, RemoteUnavailable),
+        (503, Fault(text="later"), RemoteUnavailable),
+        (200, Fault(types=("SuperOffice.Exceptions.SoDbAccessException", "SqlException")), RemoteFault),
+        (200, Fault(types=("SoServerException",)), RemoteFault),
+        (200, Fault(types=("SoLicenseException",)), RemoteFault),
+        (200, Fault(types=("SoNotSupportedException",)), RemoteFault),
+        (200, Fault(types=("SoAsyncProviderTimeoutException",)), RemoteFault),
+    ],
+)
+def test_failed_logins(status: int, fault: Fault | None, error: type[Exception]) -> None:
+    """A failed login is a refused one, unless it surely failed of something else; repeating it locks accounts."""
+    with pytest.raises(error) as caught:
+        raise_for_failure(call("AuthenticateUsernamePassword"), reply(b"", status), fault)
+
+    if isinstance(caught.value, SessionLost):
+        assert Unauthorized is type(caught.value.verdict())

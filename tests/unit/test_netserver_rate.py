@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +13,24 @@ from erpsyncd.domain.tenants import AuthKind, Protocol
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.rate import RateLimiter, window_of
-from netserver_support import QUICK, FakeTime, Wire, answer, credentials, tenant_spec, until
+from netserver_support import (
+    QUICK,
+    FakeTime,
+    Wire,
+    answer,
+    connection_json,
+    credentials,
+    erp_connection,
+    tenant_spec,
+    until,
+)
 
 BASIC = credentials(AuthKind.PASSWORD)
+
+
+async def take(limiter: RateLimiter, rate: float) -> None:
+    async with limiter.turn(rate):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -38,8 +54,8 @@ def test_no_window_holds_too_many_calls(rate: float, gaps: list[float]) -> None:
     async def send() -> None:
         for gap in gaps:
             time.now += gap
-            await limiter.wait_turn(rate)
-            sent.append(time.now)
+            async with limiter.turn(rate):
+                sent.append(time.now)
 
     asyncio.run(send())
     calls, window = (int(rate), 1.0) if rate >= 1 else (1, 1 / rate)
@@ -52,10 +68,10 @@ async def test_rate_may_change() -> None:
     time = FakeTime()
     limiter = time.limiter()
     for _ in range(10):
-        await limiter.wait_turn(10)
+        await take(limiter, 10)
     assert [] == time.slept
 
-    await limiter.wait_turn(1)
+    await take(limiter, 1)
 
     assert [pytest.approx(1.05)] == time.slept
 
@@ -82,17 +98,88 @@ async def test_cancelled_waiter_is_not_counted() -> None:
         await time.sleep(seconds)
 
     limiter = RateLimiter(clock=time.clock, sleep=sleep)
-    await limiter.wait_turn(1)
-    waiter = asyncio.create_task(limiter.wait_turn(1))
-    await until(limiter._turn.locked)
+    await take(limiter, 1)
+    waiter = asyncio.create_task(take(limiter, 1))
+    await until(limiter._queue.locked)
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
     gate.set()
 
-    await limiter.wait_turn(1)
+    await take(limiter, 1)
 
     assert [pytest.approx(1.05)] == time.slept
+
+
+@given(
+    rate=st.sampled_from([0.5, 1, 3]),
+    delays=st.lists(st.tuples(*[st.floats(min_value=0, max_value=5)] * 3, st.booleans()), min_size=1, max_size=15),
+)
+def test_calls_that_are_held_up_do_not_leave_together(
+    rate: float, delays: list[tuple[float, float, float, bool]]
+) -> None:
+    """However long calls are held up after their turn, no window has too many at the moment of leaving."""
+    time = FakeTime()
+    limiter = time.limiter()
+    sent: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        due = time.now + seconds
+        await until(lambda: time.now >= due)
+
+    async def send(arrives: float, held_up: float, answered: float, says_so: bool) -> None:  # noqa: FBT001 -- drawn
+        await wait(arrives)
+        async with limiter.turn(rate) as leave:
+            await wait(held_up)
+            if says_so:
+                leave()
+                sent.append(time.now)
+            await wait(answered)
+            if not says_so:
+                sent.append(time.now)
+
+    async def run() -> None:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            calls = [group.create_task(send(*delay)) for delay in delays]
+            while not all(each.done() for each in calls):
+                await asyncio.sleep(0)
+                time.now += 0.1
+
+    asyncio.run(run())
+    assert len(delays) == len(sent)
+    sent.sort()
+    calls, window = (int(rate), 1.0) if rate >= 1 else (1, 1 / rate)
+    for number, moment in enumerate(sent[calls:]):
+        assert moment - sent[number] >= window
+
+
+async def test_slow_intents_do_not_make_calls_leave_together() -> None:
+    """Calls whose `before_send` takes seconds leave no faster than the tenant allows."""
+    time = FakeTime()
+    sent: list[float] = []
+
+    def save(_: httpx.Request) -> httpx.Response:
+        sent.append(time.now)
+        return answer(connection_json())
+
+    gate = asyncio.Event()
+
+    async def held_up() -> None:
+        await gate.wait()
+
+    apis = NetServerApis(QUICK, wire=lambda: Wire(SaveConnection=save), limiter=time.limiter)
+    async with apis.open(tenant_spec(Protocol.REST, calls_per_second=2), BASIC) as api:
+        limiter = apis._limiters["acme"]
+        for _ in range(2):
+            gate.clear()
+            first = [asyncio.create_task(api.save_connection(erp_connection(), held_up)) for _ in range(4)]
+            await until(lambda: limiter._about_to_leave == 2)
+            time.now += 3
+            gate.set()
+            await asyncio.gather(*first)
+
+    assert 8 == len(sent)
+    assert all(later - earlier >= 1 for earlier, later in zip(sent, sent[2:], strict=False))
 
 
 async def test_waiting_for_ones_turn_is_not_in_the_deadline() -> None:

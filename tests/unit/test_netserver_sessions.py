@@ -23,6 +23,8 @@ from erpsyncd.errors import (
 )
 from erpsyncd.netserver.authentication import LoginSession
 from netserver_support import (
+    ENVELOPE,
+    FakeTime,
     Wire,
     answer,
     connection_xml,
@@ -47,6 +49,26 @@ SESSION_FAULT = answer(
     )
 )
 AUTH = "AuthenticateUsernamePassword"
+BROKEN_LOGIN = (
+    b"<ExceptionInfo><ExceptionType>SuperOffice.Exceptions.SoDbAccessException</ExceptionType></ExceptionInfo>"
+    b"<Succeeded>false"
+)
+NESTED_FAULT = answer(
+    soap_body(
+        "SaveConnection",
+        "",
+        headers="<ExceptionInfo><ExceptionType>SuperOffice.Exceptions.SoServerException</ExceptionType>"
+        "<InnerException><Message>TLS to the ERP system failed</Message>"
+        "<ExceptionType>System.Security.Authentication.AuthenticationException</ExceptionType>"
+        "</InnerException></ExceptionInfo><Succeeded>false</Succeeded>",
+    )
+)
+QUOTED_FAULT = answer(
+    f'<s:Envelope xmlns:s="{ENVELOPE}"><s:Body><s:Fault><faultcode>s:Server</faultcode>'
+    "<faultstring>The connector failed: SoSessionException at its own server</faultstring>"
+    "</s:Fault></s:Body></s:Envelope>".encode(),
+    500,
+)
 
 
 def tickets(wire: Wire) -> list[str | None]:
@@ -117,6 +139,12 @@ async def test_forbidden_operation_is_not_worth_another_login() -> None:
 @pytest.mark.parametrize(
     "refusal",
     [
+        answer(b"", 403),
+        answer(
+            login_body("", succeeded="false").replace(
+                b"<Succeeded>true", BROKEN_LOGIN.replace(b"SoDbAccessException", b"SoSentryException")
+            )
+        ),
         answer(login_body("", succeeded="false")),
         answer(login_body("7T:ignored", succeeded="0")),
         answer(soap_body("", "", wrapper="AuthenticateResponse")),
@@ -132,7 +160,7 @@ async def test_forbidden_operation_is_not_worth_another_login() -> None:
         ),
         SESSION_FAULT,
     ],
-    ids=["refused", "refused with a ticket", "says nothing", "401", "password", "session"],
+    ids=["403", "body wins", "refused", "refused with a ticket", "says nothing", "401", "password", "session"],
 )
 async def test_refused_credentials_are_tried_once(refusal: httpx.Response) -> None:
     """A refused login is not repeated, by no call of this pass; the message does not repeat the password."""
@@ -152,11 +180,15 @@ async def test_refused_credentials_are_tried_once(refusal: httpx.Response) -> No
         (httpx.ConnectError("refused"), RemoteUnreachable, 3),
         (httpx.ReadTimeout("slow"), OutcomeUnknown, 3),
         (answer(b"", 404), RemoteNotFound, 1),
-        (answer(b"", 403), RemoteForbidden, 1),
         (answer("<html>"), MalformedResponse, 1),
         (answer(login_body("")), MalformedResponse, 1),
         (
-            answer(soap_body("", "", wrapper="AuthenticateResponse", headers="<Succeeded>false</Succeeded>")),
+            answer(login_body().replace(b"<Succeeded>true", BROKEN_LOGIN)),
+            RemoteFault,
+            1,
+        ),
+        (
+            answer(login_body("", succeeded="false").replace(b"<Succeeded>true", BROKEN_LOGIN)),
             RemoteFault,
             1,
         ),
@@ -175,17 +207,59 @@ async def test_failed_login_means_that_the_call_was_never_sent(
     assert [AUTH] * logins == wire.operations
 
 
-async def test_permanent_login_failure_is_remembered_and_temporary_is_not() -> None:
-    """An address that does not exist is asked once per pass; an unreachable one again by the next call."""
+@pytest.mark.parametrize("fault", [NESTED_FAULT, QUOTED_FAULT], ids=["nested", "quoted"])
+async def test_login_that_failed_inside_a_create_is_not_ours(fault: httpx.Response) -> None:
+    """A create that failed of a connector's own login is not sent a second time, and may have happened."""
+    wire = Wire(AuthenticateUsernamePassword=LOGIN, SaveConnection=fault)
+    async with opened(wire, given=PASSWORD) as api:
+        with pytest.raises(RemoteFault) as caught:
+            await api.save_connection(erp_connection(0))
+
+    assert Effect.UNCERTAIN is caught.value.effect
+    assert [AUTH, "SaveConnection"] == wire.operations
+
+
+async def test_wrapped_session_fault_of_a_read_is_worth_a_login() -> None:
+    """A read whose session fault is wrapped once is repeated with a fresh ticket."""
+    wrapped = soap_body(
+        "GetConnection",
+        "",
+        headers="<ExceptionInfo><ExceptionType>SuperOffice.Exceptions.SoServerException</ExceptionType><InnerException>"
+        "<ExceptionType>SuperOffice.Exceptions.SoSessionException</ExceptionType></InnerException></ExceptionInfo>",
+    )
+    wire = Wire(AuthenticateUsernamePassword=LOGIN, GetConnection=[answer(wrapped), FOUND])
+    async with opened(wire, given=PASSWORD) as api:
+        assert erp_connection() == await api.get_connection(7)
+
+    assert [AUTH, "GetConnection"] * 2 == wire.operations
+
+
+async def test_refused_login_does_not_repeat_the_user_name() -> None:
+    """Neither the user name nor the password comes back in the message of a failed login."""
+    said = (
+        b"<ExceptionInfo><Message>sync-user / placeholder-password is locked</Message></ExceptionInfo><Succeeded>false"
+    )
+    wire = Wire(AuthenticateUsernamePassword=answer(login_body("").replace(b"<Succeeded>true", said)))
+    async with opened(wire, given=PASSWORD) as api:
+        with pytest.raises(Unauthorized, match=r"\*\*\* / \*\*\* is locked"):
+            await api.get_connection(7)
+
+
+async def test_permanent_login_failure_is_remembered_and_temporary_for_a_while() -> None:
+    """An address that does not exist is asked once per pass; an unreachable one again after five seconds."""
     missing = Wire(AuthenticateUsernamePassword=answer(b"", 404))
     async with opened(missing, given=PASSWORD) as api:
         for _ in range(2):
             with pytest.raises(RemoteNotFound, match="erpsync_services"):
                 await api.get_connection(7)
     away = Wire(AuthenticateUsernamePassword=[*[httpx.ConnectError("refused")] * 3, LOGIN], GetConnection=FOUND)
-    async with opened(away, given=PASSWORD) as api:
-        with pytest.raises(RemoteUnreachable):
-            await api.get_connection(7)
+    time = FakeTime()
+    async with opened(away, given=PASSWORD, clock=time.clock) as api:
+        for _ in range(3):
+            with pytest.raises(RemoteUnreachable) as caught:
+                await api.save_connection(erp_connection())
+            assert Effect.NEVER_SENT is caught.value.effect
+            time.now += 2
         await api.get_connection(7)
 
     assert [AUTH] == missing.operations

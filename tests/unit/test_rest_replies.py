@@ -26,8 +26,9 @@ REST = RestDialect(TENANT, BASIC)
 
 
 def read(exchange: Any, body: Any, status: int = 200) -> Any:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return exchange.read(exchange.write(REST.fixed_credential), Reply(status=status, body=raw))
+    raw = body if isinstance(body, bytes | Reply) else json.dumps(body).encode()
+    answer = raw if isinstance(raw, Reply) else Reply(status=status, body=raw)
+    return exchange.read(exchange.write(REST.fixed_credential), answer)
 
 
 def get(body: Any, status: int = 200) -> Any:
@@ -50,7 +51,22 @@ GOOD: list[tuple[Any, Any]] = [
         connection_json() | {"ConfigFields": {"Message": "m", "Error": "e"}},
         erp_connection(config_fields={"Message": Secret("m"), "Error": Secret("e")}),
     ),
+    (connection_json() | {"ErpConnectionId": 7.0, "ErpConnectorId": "2"}, erp_connection()),
+    (
+        b'{"ErpConnectionId":7,"ErpConnectorId":2e0,"ConfigFields":{"a":1.10,"b":7,"c":true,"d":false}}',
+        erp_connection(
+            connection_id="",
+            most_recent_timestamp="",
+            display_name="",
+            display_description="",
+            active=False,
+            user_group_access_ids=(),
+            config_fields={"a": Secret("1.10"), "b": Secret("7"), "c": Secret("true"), "d": Secret("false")},
+        ),
+    ),
     (None, None),
+    (b"", None),
+    (b" \r\n", None),
 ]
 
 
@@ -64,6 +80,19 @@ def test_connections_are_read(body: Any, expected: Any) -> None:
     ("body", "expected"),
     [
         ({"IsOk": False}, PluginResponse(is_ok=False)),
+        ({"IsOk": True, "ErrorCode": 17}, PluginResponse(is_ok=True, error_code="17")),
+        ({"IsOk": True, "ErrorCode": "x" * 5000}, PluginResponse(is_ok=True, error_code="x" * 4095 + "…")),
+        (
+            {"IsOk": True, "UserExplanation": "a\nplaceholder-password", "TechExplanation": "placeholder-app-token"},
+            PluginResponse(is_ok=True, user_explanation="a\n***", tech_explanation="***"),
+        ),
+        (
+            {"IsOk": True, "Changes": {"AddedRecords": [{"Tablename": "t", "RecordId": 2**40}]}},
+            PluginResponse(
+                is_ok=True,
+                changes=(ChangedDataItem(change=RecordChange.ADDED, table_name="t", record_id=2**40),),
+            ),
+        ),
         ({"Status": "Error", "IsOk": None}, PluginResponse(is_ok=False, status="Error")),
         ({"IsOk": True, "Status": 3, "Changes": None}, PluginResponse(is_ok=True)),
         (
@@ -110,9 +139,11 @@ def test_listing() -> None:
 
 
 BAD: list[Any] = [
-    b"",
     b"{",
     b"\xff\xfe\x00",
+    b'{"ErpConnectionId": 1e999999999}',
+    b'{"ErpConnectionId": 1e99999999999999999999999}',
+    b'{"ErpConnectionId": 1e-999999}',
     b"NaN",
     b'{"ErpConnectionId": 7, "X": NaN}',
     b'{"ErpConnectionId": 7, "X": -Infinity}',
@@ -122,8 +153,10 @@ BAD: list[Any] = [
     b"[" * 100_000 + b"]" * 100_000,
     b'{"ErpConnectionId": ' + b"9" * 5000 + b"}",
     SHORT | {"ErpConnectionId": 2**31},
-    SHORT | {"ErpConnectionId": "7"},
-    SHORT | {"ErpConnectionId": 7.0},
+    SHORT | {"ErpConnectionId": "7x"},
+    SHORT | {"ErpConnectionId": "\u0667"},
+    SHORT | {"ErpConnectionId": ""},
+    SHORT | {"ErpConnectionId": 7.5},
     SHORT | {"ErpConnectionId": True},
     SHORT | {"Active": "true"},
     SHORT | {"Active": 1},
@@ -131,10 +164,10 @@ BAD: list[Any] = [
     SHORT | {"DisplayName": "\ud800"},
     SHORT | {"DisplayName": "a\x00"},
     SHORT | {"ConfigFields": []},
-    SHORT | {"ConfigFields": {"a": 1}},
+    SHORT | {"ConfigFields": {"a": [1]}},
     SHORT | {"ConfigFields": {"a": "\udfff"}},
     SHORT | {"UserGroupAccessIds": {"0": 1}},
-    SHORT | {"UserGroupAccessIds": ["1"]},
+    SHORT | {"UserGroupAccessIds": ["one"]},
     [],
     "text",
     7,
@@ -158,7 +191,7 @@ ERRORS: list[tuple[Any, str, str]] = [
         "none",
     ),
     ({"error": True, "errorType": "SoX", "errorMessage": "small"}, "SoX", "small"),
-    ({"Error": True}, "", "without a reason"),
+    ({"Error": True}, "", "no reason"),
     (
         {
             "Message": "An error has occurred.",
@@ -223,6 +256,7 @@ def test_session_faults() -> None:
 @pytest.mark.parametrize(
     ("body", "status", "match"),
     [
+        (b'""', 200, "an answer where there should be none"),
         (b"null", 200, "an answer where there should be none"),
         (b"{}", 200, "an answer where there should be none"),
         (b"{", 200, "not JSON"),
@@ -233,13 +267,16 @@ def test_delete_answers_with_nothing(body: bytes, status: int, match: str) -> No
     """The void operation is done when nothing comes back, with 204 or 200."""
     assert read(REST.delete_connection(7), b"", 204)
     assert read(REST.delete_connection(7), b"", 200)
+    assert read(REST.delete_connection(7), b"\r\n ", 200)
     with pytest.raises(MalformedResponse, match=match):
         read(REST.delete_connection(7), body, status)
 
 
-@pytest.mark.parametrize("exchange", [REST.get_connection(7), REST.has_connections(), REST.list_connections()])
+@pytest.mark.parametrize(
+    "exchange", [REST.save_connection(erp_connection()), REST.has_connections(), REST.list_connections()]
+)
 def test_empty_answers_elsewhere_are_none(exchange: Any) -> None:
-    """No other operation may answer with nothing."""
+    """No operation but these two may answer with nothing."""
     for status in (200, 204):
         with pytest.raises(MalformedResponse, match="its body is empty"):
             read(exchange, b"", status)
@@ -285,6 +322,17 @@ def test_any_answer_stays_in_the_tree(body: bytes, status: int) -> None:
     ):
         with contextlib.suppress(RemoteError, SessionLost):
             read(exchange, body, status)
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=iso-8859-1", "text/html; charset=ISO-8859-1"])
+def test_charset_that_only_the_header_names(content_type: str) -> None:
+    """What is no UTF-8 is read by the header's charset, and refused if that is no help."""
+    body = json.dumps(connection_json() | {"DisplayName": "Norgeø"}, ensure_ascii=False).encode("iso-8859-1")
+
+    assert "Norgeø" == get(Reply(status=200, content_type=content_type, body=body)).spec.display_name
+    for useless in ("application/json", "application/json; charset=utf-8", "x; charset=unicode_escape"):
+        with pytest.raises(MalformedResponse, match="not JSON"):
+            get(Reply(status=200, content_type=useless, body=body))
 
 
 def test_soap_answer_to_a_rest_call() -> None:

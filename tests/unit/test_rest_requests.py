@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,7 +138,6 @@ def _has(api: NetServerApi) -> Awaitable[Any]:
     ("call", "body", "match"),
     [
         (_get, connection_json(8), "asked for 7 and answered 8"),
-        (_get, {}, "asked for 7 and answered 0"),
         (_save, connection_json(8), "saved 8 and not 7"),
         (_save, None, "answered with nothing"),
         (_create, connection_json(0), "created a connection without an id"),
@@ -157,6 +159,42 @@ async def test_answers_to_other_questions(
             await call(api)
 
     assert Effect.UNCERTAIN is caught.value.effect
+
+
+@pytest.mark.parametrize("body", [{}, connection_json(0), connection_json(-1), None, b"", b" "])
+async def test_entity_without_an_id_is_none(body: Any) -> None:
+    """An empty entity, or no body at all, is one of the ways to say that there is no such connection."""
+    async with opened(Wire(GetConnection=answer(body)), TENANT, BASIC) as api:
+        assert await api.get_connection(7) is None
+
+
+@pytest.mark.parametrize("said", [None, {}, [], b'""', b"true", b"{"])
+@pytest.mark.parametrize(
+    ("found", "gone"),
+    [
+        (answer(None), True),
+        (answer(connection_json() | {"Deleted": True}), True),
+        (answer(connection_json()), False),
+        (answer(b"", 400), False),
+        (answer(b"", 401), False),
+    ],
+)
+async def test_odd_answers_to_a_delete_are_checked(said: Any, found: httpx.Response, *, gone: bool) -> None:
+    """A delete that is answered with something is done if the connection is gone, and is sent once."""
+    wire = Wire(DeleteConnection=answer(said), GetConnection=found)
+    async with opened(wire, TENANT, BASIC) as api:
+        with contextlib.nullcontext() if gone else pytest.raises(MalformedResponse, match="DeleteConnection"):
+            await api.delete_connection(7)
+
+    assert ["DeleteConnection", "GetConnection"] == wire.operations
+
+
+async def test_basic_pair_does_not_come_back() -> None:
+    """A fault that repeats the header's pair without its scheme is freed of it."""
+    pair = base64.b64encode(b"sync-user:placeholder-password").decode()
+    async with opened(Wire(GetConnection=answer({"ErrorMessage": f"bad {pair}!"}, 500)), TENANT, BASIC) as api:
+        with pytest.raises(RemoteFault, match=r"bad \*\*\*!"):
+            await api.get_connection(7)
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])

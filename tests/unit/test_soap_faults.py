@@ -51,8 +51,8 @@ def exception(kind: str, message: str, inner: str = "", friendly: str = "") -> s
 
 SO = "SuperOffice.Exceptions."
 HEADER_FAULTS = [
-    ("<Succeeded>false</Succeeded>", "", "it says that it did not succeed"),
-    ("<Succeeded> 0 </Succeeded>", "", "it says that it did not succeed"),
+    ("<Succeeded>false</Succeeded>", "", "no reason"),
+    ("<Succeeded> False </Succeeded>", "", "no reason"),
     (
         (
             f"<ExceptionInfo>{exception(SO + 'SoSentryException', 'm', friendly='No rights')}</ExceptionInfo>"
@@ -105,6 +105,7 @@ DETAIL = (
     "<Type>System.Exception</Type></ExceptionDetail></detail>"
 )
 FAULTS = [
+    (fault("<faultstring>it said SoNotFoundException: none</faultstring>"), "", "it said SoNotFound"),
     (fault("<faultcode>s:Server</faultcode><faultstring>broken</faultstring>"), "", "broken"),
     (fault(f"<faultcode>x</faultcode><faultstring>f</faultstring>{DETAIL}"), "InvalidOperationException", "the cause"),
     (
@@ -120,7 +121,7 @@ FAULTS = [
         "",
         "twelve",
     ),
-    (fault(""), "", "without a reason"),
+    (fault(""), "", "no reason"),
     (
         fault(
             f"<faultstring/><detail><ExceptionInfo xmlns='{NS}'>{exception(SO + 'SoX', 'info')}"
@@ -164,7 +165,7 @@ def test_faults_of_any_status(status: int, body: bytes, kind: str, text: str) ->
 )
 @pytest.mark.parametrize("status", [200, 403, 404, 500, 503])
 def test_lost_sessions(body: bytes, status: int) -> None:
-    """Whoever says "not logged in", at whatever depth and with whatever status, means the session."""
+    """An outermost exception that says "not logged in" means the session, with whatever status."""
     with pytest.raises(SessionLost) as caught:
         get(reply(body, status))
 
@@ -187,6 +188,7 @@ def test_html_is_a_proxy() -> None:
     """A page for people with 200 is said to be one."""
     for answer in (
         Reply(status=200, content_type="text/html; charset=utf-8", body=b"<p>Log in"),
+        Reply(status=200, content_type="text/html; charset=utf-8", body=b" Log in"),
         Reply(status=200, content_type="text/xml", body=b"\r\n<!DOCTYPE HTML><html><body/></html>"),
         Reply(status=200, body=b"<html xmlns='http://www.w3.org/1999/xhtml'/>"),
     ):

@@ -91,6 +91,9 @@ WCF_WAYS = {
     "no header": PLAIN[: PLAIN.index(b"<s:Header")] + PLAIN[PLAIN.index(b"</s:Header>") + 11 :],
     "nil Succeeded": PLAIN.replace(b"<Succeeded>true</Succeeded>", f"<Succeeded {NIL}/>".encode()),
     "SOAP 1.2": PLAIN.replace(ENVELOPE.encode(), SOAP12.encode()),
+    "blanks before the declaration": b'\r\n <?xml version="1.0"?>' + PLAIN,
+    "declared as UTF-16 and is not": b'<?xml version="1.0" encoding="utf-16"?>' + PLAIN,
+    ".NET's own booleans": PLAIN.replace(b">true<", b">True<").replace(b">false<", b">FALSE<"),
     "entities of XML itself": PLAIN.replace(b"Visma Norway", b"Visma&#x20;Norway"),
 }
 
@@ -190,10 +193,69 @@ def test_listing_is_flat_and_without_the_deleted() -> None:
     ) == read(SOAP.list_connections(), soap_body("GetList", f"<Response>{inner}</Response>"))
 
 
-def test_listing_may_be_empty_but_not_nil() -> None:
-    """An empty list says that there is nothing; a nil one says nothing."""
+@pytest.mark.parametrize("inner", [f"<Response {NIL}/>", ""])
+def test_nil_listing_is_empty_if_it_says_that_it_succeeded(inner: str) -> None:
+    """An empty list says that there is nothing; a nil one does if its header vouches for it."""
     assert () == read(SOAP.list_connections(), soap_body("GetList", "<Response/>"))
-    assert read(SOAP.list_connections(), soap_body("GetList", f"<Response {NIL}/>")) is None
+    assert () == read(SOAP.list_connections(), soap_body("GetList", inner))
+    assert read(SOAP.list_connections(), soap_body("GetList", inner, headers="<TimeZone/>")) is None
+
+
+NORDIC = PLAIN.decode().replace("Visma Norway", "Visma Norgeø")
+CHARSETS = [
+    (NORDIC.encode("iso-8859-1"), "text/xml; charset=iso-8859-1"),
+    (NORDIC.encode("cp1252"), 'text/xml;charset="Windows-1252"'),
+    (f'<?xml version="1.0" encoding="utf-8"?>{NORDIC}'.encode("iso-8859-1"), "text/xml; charset=ISO-8859-1"),
+    (NORDIC.encode("utf-16-le"), "text/xml; charset=utf-16LE"),
+    (f"\n{NORDIC}".encode("utf-16-le"), "text/xml; charset=utf-16LE"),
+    (f'<?xml version="1.0" encoding="utf-16"?>{NORDIC}'.encode(), "text/xml; charset=utf-8"),
+    (NORDIC.encode(), "text/html; charset=klingon"),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type"), CHARSETS)
+def test_charsets_that_only_the_header_names(body: bytes, content_type: str) -> None:
+    """What cannot be read as it stands is read by the header's charset."""
+    assert "Visma Norgeø" == get(reply(body, content_type=content_type)).spec.display_name
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        f"<!DOCTYPE x>{NORDIC}",
+        f'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/hostname">]>{NORDIC.replace("F0001", "&e;")}',
+        NORDIC.replace("F0001", "<a/>" * (MAX_TAGS + 1)),
+        NORDIC.replace("F0001", "<a>" * 300 + "</a>" * 300),
+    ],
+    ids=["document type", "entity", "many", "deep"],
+)
+def test_no_charset_gets_around_the_bounds(hostile: str) -> None:
+    """Whichever way a body is read, document types and too much of it are refused."""
+    for body, charset in (
+        (hostile.encode("iso-8859-1"), "iso-8859-1"),
+        (hostile.encode("utf-16-le"), "utf-16LE"),
+        (f'<?xml version="1.0" encoding="utf-16"?>{hostile}'.encode(), ""),
+        (hostile.encode("utf-7"), "utf-7"),
+    ):
+        with pytest.raises(MalformedResponse):
+            get(reply(body, content_type=f"text/xml; charset={charset}"))
+
+
+def test_explanations_are_made_harmless() -> None:
+    """What a tenant explains is freed of our secrets and cut, and keeps its lines."""
+    said = f"<IsOk>true</IsOk><UserExplanation>a\n7T:placeholder</UserExplanation><ErrorCode>{'x' * 5000}</ErrorCode>"
+    found = check(f"<Response>{said}<TechExplanation>placeholder-app-token!</TechExplanation></Response>")
+
+    assert ("a\n***", "***!", 4096) == (found.user_explanation, found.tech_explanation, len(found.error_code))
+
+
+def test_long_record_ids_do_not_cost_the_answer() -> None:
+    """A record's id may have 64 bits, and not more."""
+    many = f"<Response><IsOk>true</IsOk><Changes><AddedRecords>{ITEM}</AddedRecords></Changes></Response>"
+
+    assert 2**40 == check(many.replace(">7<", f">{2**40}<")).changes[0].record_id
+    with pytest.raises(MalformedResponse):
+        check(many.replace(">7<", f">{2**63}<"))
 
 
 def test_deep_listing_is_read_or_refused() -> None:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
-from erpsyncd.errors import MalformedResponse, RemoteFault
+from erpsyncd.errors import MalformedResponse, RemoteError, RemoteFault, Unauthorized
 from erpsyncd.netserver.authentication import Session
 from erpsyncd.netserver.calls import Exchange
 from erpsyncd.netserver.failures import NOT_FOUND_FAULT, SessionLost
@@ -96,7 +96,9 @@ class NetServerApi:
             if fault.exception_type == NOT_FOUND_FAULT:
                 return None
             raise
-        if found is not None and found.erp_connection_id != erp_connection_id:
+        if found is None or found.erp_connection_id <= 0:  # an empty entity is how some agents say "none"
+            return None
+        if found.erp_connection_id != erp_connection_id:
             raise _malformed(exchange, f"was asked for {erp_connection_id} and answered {found.erp_connection_id}")
         return found
 
@@ -114,8 +116,19 @@ class NetServerApi:
         return saved
 
     async def delete_connection(self, erp_connection_id: int, before_send: BeforeSend = None) -> None:
-        """Delete a connection."""
-        await self._run(self._dialect.delete_connection(erp_connection_id), before_send)
+        """Delete a connection; an answer that cannot be read counts if the connection is gone afterwards."""
+        try:
+            await self._run(self._dialect.delete_connection(erp_connection_id), before_send)
+        except MalformedResponse:
+            if not await self._is_gone(erp_connection_id):
+                raise
+
+    async def _is_gone(self, erp_connection_id: int) -> bool:
+        try:
+            found = await self.get_connection(erp_connection_id)
+        except (RemoteError, Unauthorized):
+            return False
+        return found is None or found.deleted
 
     async def has_connections(self) -> PluginResponse:
         """Ask whether this user has Quote connections."""

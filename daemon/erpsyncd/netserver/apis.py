@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -30,11 +31,13 @@ class NetServerApis:
         *,
         limiter: Callable[[], RateLimiter] = RateLimiter,
         wire: Callable[[], Wire] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`wire` replaces the network and `limiter` the clock; both are for tests."""
+        """`wire` replaces the network, `limiter` and `clock` the time; all of them are for tests."""
         self._limits = limits or RemoteLimits()
         self._new_limiter = limiter
         self._wire = wire
+        self._clock = clock
         self._limiters: dict[str, RateLimiter] = {}
 
     @asynccontextmanager
@@ -58,7 +61,7 @@ class NetServerApis:
                 read_only=read_only,
             )
             caller = Caller(transport, self._limits)
-            session = _session(dialect, caller)
+            session = _session(dialect, caller, self._clock)
             try:
                 yield NetServerApi(dialect, session, caller)
             finally:
@@ -77,8 +80,8 @@ class NetServerApis:
         return RestDialect(tenant, credentials)
 
 
-def _session(dialect: SoapDialect | RestDialect, caller: Caller) -> Session:
+def _session(dialect: SoapDialect | RestDialect, caller: Caller, clock: Callable[[], float]) -> Session:
     if isinstance(dialect, SoapDialect) and dialect.fixed_credential is None:
-        return LoginSession(dialect.log_in(), caller.perform)
+        return LoginSession(dialect.log_in(), caller.perform, clock=clock)
     assert dialect.fixed_credential is not None
     return FixedSession(dialect.fixed_credential)

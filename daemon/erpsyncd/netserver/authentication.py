@@ -8,14 +8,25 @@ are not tried again: repeating them can lock the account.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from erpsyncd.domain.secrets import Secret
-from erpsyncd.errors import Effect, MalformedResponse, PermanentRemoteError, RemoteError, Unauthorized
+from erpsyncd.errors import (
+    Effect,
+    MalformedResponse,
+    PermanentRemoteError,
+    RemoteError,
+    TemporaryRemoteError,
+    Unauthorized,
+)
 from erpsyncd.netserver.calls import Exchange
 from erpsyncd.netserver.failures import SessionLost
 from erpsyncd.netserver.operations import Login
+
+#: How long a login that failed for a passing reason is not tried again, with all its attempts, for another call.
+FAILURE_SECONDS = 5.0
 
 
 class Session(Protocol):
@@ -81,20 +92,31 @@ class LoginSession:
     """A ticket that is fetched with the first call and serves the whole pass."""
 
     def __init__(
-        self, exchange: Exchange[Login], perform: Callable[[Exchange[Login], Secret], Awaitable[Login]]
+        self,
+        exchange: Exchange[Login],
+        perform: Callable[[Exchange[Login], Secret], Awaitable[Login]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._exchange = exchange
         self._perform = perform
+        self._clock = clock
         self._ticket: Secret | None = None
         self._running: asyncio.Task[Secret] | None = None
         self._refused: Unauthorized | PermanentRemoteError | None = None
+        self._failed: TemporaryRemoteError | None = None
+        self._failed_until = 0.0
         self._forbidden: set[str] = set()
 
     async def credential(self) -> Secret:
         """Return the ticket, fetching it if there is none yet."""
         if self._refused is not None:
             raise self._refused.with_traceback(None)
-        return await self._log_in_once() if self._ticket is None else self._ticket
+        if self._ticket is not None:
+            return self._ticket
+        if self._failed is not None and self._clock() < self._failed_until:
+            raise self._failed.with_traceback(None)
+        return await self._log_in_once()
 
     async def renew(self, lost: SessionLost, credential: Secret) -> Secret:
         """Return a newer ticket than the given one. Operations known as forbidden are not worth a login."""
@@ -137,6 +159,8 @@ class LoginSession:
             error.effect = Effect.NEVER_SENT  # of the call that needed the login
             if isinstance(error, PermanentRemoteError):
                 self._refused = error
+            elif isinstance(error, TemporaryRemoteError):
+                self._failed, self._failed_until = error, self._clock() + FAILURE_SECONDS
             raise
         if not login.succeeded:
             where = self._exchange.endpoint.where

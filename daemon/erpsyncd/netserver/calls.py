@@ -11,10 +11,9 @@ from erpsyncd.domain.secrets import Secret
 
 T = TypeVar("T")
 
+LOGIN_OPERATION = "AuthenticateUsernamePassword"
 #: The operations that change nothing in the tenant; a dry run's transport passes no others.
-READING_OPERATIONS = frozenset(
-    {"AuthenticateUsernamePassword", "GetConnection", "GetAllConnections", "GetList", "HasConnections"}
-)
+READING_OPERATIONS = frozenset({LOGIN_OPERATION, "GetConnection", "GetAllConnections", "GetList", "HasConnections"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

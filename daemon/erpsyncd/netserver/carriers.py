@@ -31,8 +31,14 @@ class Kind(Enum):
     INT = auto()
     """xs:int: 32 bits, signed."""
 
+    LONG = auto()
+    """An xs:int that is read up to 64 bits, because too large a one must not cost the whole answer."""
+
     BOOL = auto()
     TEXT = auto()
+    CODE = auto()
+    """Text that some JSON has as a number."""
+
     WORD = auto()
     """An enumeration, read leniently: new words appear over time."""
 
@@ -52,8 +58,10 @@ class Kind(Enum):
 #: The value of a member that is missing or nil, as .NET reads it.
 DEFAULTS: dict[Kind, Any] = {
     Kind.INT: 0,
+    Kind.LONG: 0,
     Kind.BOOL: False,
     Kind.TEXT: "",
+    Kind.CODE: "",
     Kind.WORD: "",
     Kind.INTS: (),
     Kind.DICTIONARY: {},
@@ -136,7 +144,7 @@ ERP_CONNECTION: Carrier[ErpConnection] = Carrier(
 
 _CHANGED_DATA_ITEM: Carrier[tuple[str, int]] = Carrier(
     "ChangedDataItem",
-    (Member("Tablename", Kind.TEXT), Member("RecordId", Kind.INT)),
+    (Member("Tablename", Kind.TEXT), Member("RecordId", Kind.LONG)),
     lambda values: (values["Tablename"], values["RecordId"]),
 )
 
@@ -185,7 +193,7 @@ PLUGIN_RESPONSE: Carrier[PluginResponse] = Carrier(
         Member("IsOk", Kind.BOOL, default=None),  # an answer without the answer must not pass for a "no"
         Member("UserExplanation", Kind.TEXT),
         Member("TechExplanation", Kind.TEXT),
-        Member("ErrorCode", Kind.TEXT),
+        Member("ErrorCode", Kind.CODE),
         Member("Changes", Kind.CARRIER, of=_CHANGED_DATA),
         Member("Status", Kind.WORD),
     ),

@@ -24,6 +24,7 @@ ARRAYS = "http://schemas.microsoft.com/2003/10/Serialization/Arrays"
 _SERVICES = "http://www.superoffice.net/ws/crm/NetServer/Services"
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
+LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SPECIAL = re.compile("[&<>\r]")

@@ -6,6 +6,7 @@ becomes part of a message. Bodies never do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,17 +23,35 @@ from erpsyncd.errors import (
     RemoteUnavailable,
     Unauthorized,
 )
-from erpsyncd.netserver.calls import Call, Reply
+from erpsyncd.netserver.calls import LOGIN_OPERATION, READING_OPERATIONS, Call, Reply
 
 MAX_TEXT = 256
 #: Shorter values are not looked for in a message: replacing every "1" would hide nothing and spoil the sentence.
 MIN_HIDDEN = 4
 
-#: .NET exceptions that say "not logged in", by the last part of their names (domain.md §2.1).
-SESSION_FAULTS = frozenset({"SoSessionException"})
-#: Those that say so about the name and password; on any call they count as a refused session as well.
-CREDENTIAL_FAULTS = frozenset(
-    {"SoInvalidPasswordException", "SoAuthenticationException", "AuthenticationException", "FailedAuthentication"}
+#: A code of WS-Security that says "not logged in".
+FAILED_AUTHENTICATION = "FailedAuthentication"
+#: NetServer's own ways to say so (domain.md §2.1). They are believed of the outermost exception only: further
+#: in, it may be a connector's login at its ERP system that failed, in the middle of the work.
+_SESSION_FAULTS = frozenset(
+    {"SoSessionException", "SoInvalidPasswordException", "SoAuthenticationException", FAILED_AUTHENTICATION}
+)
+#: What counts as the type of a login's fault whose body says that the login was refused.
+REFUSED_LOGIN = "SoAuthenticationException"
+#: What a failed login may say, at any depth; .NET's own exception is about other logins on any other call.
+_LOGIN_FAULTS = _SESSION_FAULTS | {"AuthenticationException"}
+#: What a login can fail of while nobody has looked at the password.
+_NOT_ABOUT_CREDENTIALS = frozenset(
+    {
+        "SoDbAccessException",
+        "SoServerException",
+        "SoLicenseException",
+        "SoNotSupportedException",
+        "SoAsyncProviderTimeoutException",
+    }
+)
+_LOGIN_WORDS = re.compile(
+    r"authenticat|log.?(?:in|on)\b|passw|credential|account|user.?name|user is locked", re.IGNORECASE
 )
 NOT_FOUND_FAULT = "SoNotFoundException"
 
@@ -42,9 +61,13 @@ class Fault:
     """What a readable error said: a SOAP fault, an ExceptionInfo or a JSON error object."""
 
     exception_type: str = ""
-    """The .NET type without namespace and assembly, such as `SoSessionException`; empty where none came."""
+    """The cause's .NET type without namespace and assembly, such as `SoSentryException`; empty where none came."""
 
     text: str = ""
+    """The reason; empty where none came."""
+
+    types: tuple[str, ...] = ()
+    """The types of all exceptions that have one, with their namespaces, outermost first."""
 
 
 class SessionLost(Exception):
@@ -69,17 +92,31 @@ def short_type(exception_type: str) -> str:
     return name if name.isidentifier() and len(name) <= MAX_TEXT else ""
 
 
-def one_line(text: str, secrets: tuple[Secret, ...] = ()) -> str:
-    """Return the tenant's text as we may repeat it: one line, at most 256 characters, none of our secrets."""
+def without_secrets(text: str, secrets: tuple[Secret, ...]) -> str:
+    """Return the tenant's text without what we sent as secrets; the longest go first."""
     for value in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
         if len(value) >= MIN_HIDDEN:
             text = text.replace(value, "***")
+    return text
+
+
+def one_line(text: str, secrets: tuple[Secret, ...] = ()) -> str:
+    """Return the tenant's text as we may repeat it: one line, at most 256 characters, none of our secrets."""
+    text = without_secrets(text, secrets)
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…"
 
 
-def is_html(reply: Reply) -> bool:
-    """Whether the body is a page for people: from a proxy, a login form, IIS itself."""
+def unreadable(call: Call, reply: Reply, problem: str, *, parsed: bool) -> MalformedResponse:
+    """Return what an answer is that cannot be read: a page for people if it is one, even with 2xx."""
+    what = f"gave an answer that cannot be read: {problem}"
+    if not parsed and _is_html(reply):
+        what = f"answered with an HTML page; a proxy or a login page stands at this address: {call.endpoint.advice}"
+    return MalformedResponse(call.endpoint.operation, f"{call.endpoint.where} {what}")
+
+
+def _is_html(reply: Reply) -> bool:
+    """Whether a body that is nothing else is a page: from a proxy, a login form, IIS itself."""
     if "html" in reply.content_type.lower():
         return True
     start = reply.body[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -91,9 +128,9 @@ def raise_for_failure(call: Call, reply: Reply, fault: Fault | None) -> None:
 
     Raises:
         SessionLost: 401, 403, or a fault that says "not logged in", whatever its status.
-        RemoteError: any other status outside 2xx, a fault, or an HTML page.
+        RemoteError: any other status outside 2xx, or a fault.
     """
-    if fault is not None and fault.exception_type in SESSION_FAULTS | CREDENTIAL_FAULTS:
+    if fault is not None and _says_not_logged_in(call, fault):
         raise SessionLost(call, _sentence(call, reply, fault, "refused the session"), forbidden=False)
     if (by_status := _BY_STATUS.get(reply.status)) is not None:
         raise by_status(call, reply, fault)
@@ -101,12 +138,36 @@ def raise_for_failure(call: Call, reply: Reply, fault: Fault | None) -> None:
         raise _fault(call, reply, fault)
     if not 200 <= reply.status < 300:  # noqa: PLR2004 -- the range of success
         raise _other(call, reply)
-    if is_html(reply):
-        raise MalformedResponse(
-            call.endpoint.operation,
-            f"{call.endpoint.where} answered with an HTML page; a proxy or a login page stands at this address: "
-            f"{call.endpoint.advice}",
-        )
+
+
+def _says_not_logged_in(call: Call, fault: Fault) -> bool:
+    """Whether a fault means that the call did no work because of who we are.
+
+    A read that was repeated for nothing does no harm, so one exception around it is looked through as well.
+    """
+    operation = call.endpoint.operation
+    if operation == LOGIN_OPERATION:
+        return any(short_type(each) in _LOGIN_FAULTS for each in fault.types)
+    levels = fault.types[: 2 if operation in READING_OPERATIONS else 1]
+    return any(short_type(each) in _SESSION_FAULTS and _is_netservers(each) for each in levels)
+
+
+def _is_netservers(exception_type: str) -> bool:
+    """Whether a type has SuperOffice's namespace, or none."""
+    return "." not in exception_type.partition(",")[0] or exception_type.strip().startswith("SuperOffice.")
+
+
+def _may_be_the_password(reply: Reply, fault: Fault) -> bool:
+    """Whether a failed login is better not repeated: a wrong password often enough locks the account."""
+    if fault.types:
+        return not is_about_something_else(fault)
+    # A server's own error without a type, such as "ActionNotSupported", is one unless it speaks of logging in.
+    return reply.status < 500 or _LOGIN_WORDS.search(fault.text) is not None  # noqa: PLR2004 -- see above
+
+
+def is_about_something_else(fault: Fault) -> bool:
+    """Whether a failed login failed of something that no other password would mend."""
+    return any(short_type(each) in _NOT_ABOUT_CREDENTIALS for each in fault.types)
 
 
 def _sentence(call: Call, reply: Reply, fault: Fault | None, what: str) -> str:
@@ -115,7 +176,9 @@ def _sentence(call: Call, reply: Reply, fault: Fault | None, what: str) -> str:
     return f"{head}: {text}" if text else head
 
 
-def _fault(call: Call, reply: Reply, fault: Fault) -> RemoteError:
+def _fault(call: Call, reply: Reply, fault: Fault) -> Exception:
+    if call.endpoint.operation == LOGIN_OPERATION and _may_be_the_password(reply, fault):
+        return SessionLost(call, _sentence(call, reply, fault, "refused the login"), forbidden=False)
     said = one_line(fault.text, call.secrets) or fault.exception_type or "the tenant gave no reason"
     status = "" if reply.status == 200 else f" ({call.endpoint.where} answered {reply.status})"  # noqa: PLR2004 -- OK
     named = f"{fault.exception_type}: {said}" if fault.exception_type and said != fault.exception_type else said
@@ -139,6 +202,8 @@ def _unauthenticated(call: Call, reply: Reply, fault: Fault | None) -> Exception
 
 
 def _forbidden(call: Call, reply: Reply, fault: Fault | None) -> Exception:
+    if call.endpoint.operation == LOGIN_OPERATION:
+        return _unauthenticated(call, reply, fault)
     return SessionLost(call, _sentence(call, reply, fault, "does not grant this operation to us"), forbidden=True)
 
 

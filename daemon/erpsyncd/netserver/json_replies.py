@@ -1,18 +1,24 @@
 """REST replies, read strictly: a wrong type, a duplicate key or a NaN is an answer that cannot be read.
 
+A number that is written another way (`7.0`, `"7"`) is still the number; codes and config fields may be written as
+numbers and booleans.
+
 Property names are the vendor's, or the same with a small first letter, which some JSON settings of .NET write.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.netserver.carriers import Carrier, Kind, Member, Unreadable
-from erpsyncd.netserver.envelopes import INT_MAX, INT_MIN
+from erpsyncd.netserver.charsets import decoded
+from erpsyncd.netserver.envelopes import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
 from erpsyncd.netserver.failures import Fault, short_type
 
 T = TypeVar("T")
@@ -21,21 +27,28 @@ T = TypeVar("T")
 _ERROR_TEXTS = (("ErrorMessage",), ("ExceptionMessage",), ("Message", "MessageDetail"), ("title", "detail"))
 _ERROR_TYPES = ("ErrorType", "ExceptionType")
 _MAX_INNER = 20
+_INT = re.compile(r"-?[0-9]{1,20}")
 
 
-def parse_json(body: bytes) -> Any:
-    """Return the document.
+def parse_json(body: bytes, content_type: str = "") -> Any:
+    """Return the document; fractions are `Decimal`, which keeps the way they were written.
 
     Raises:
         Unreadable: it is no JSON, is too deep, has a key twice, a NaN, or text that is no Unicode.
     """
     try:
-        document = json.loads(body, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        try:
+            return _loaded(body)
+        except UnicodeDecodeError:
+            return _loaded(decoded(body, content_type) or "")
     except Unreadable:
         raise
-    except (ValueError, RecursionError):  # its message and its `doc` quote the body
+    except (ValueError, ArithmeticError, RecursionError):  # its message and its `doc` quote the body
         raise Unreadable("this is not JSON") from None
-    return document
+
+
+def _loaded(text: bytes | str) -> Any:
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=Decimal)
 
 
 def find_fault(document: Any, *, succeeded: bool) -> Fault | None:
@@ -48,11 +61,12 @@ def find_fault(document: Any, *, succeeded: bool) -> Fault | None:
     claims = any(_text(document, name) for name in (*_ERROR_TYPES, "ErrorMessage", "Message"))
     if not claims and _get(document, "Error") is not True and (succeeded or not _error_text(document)):
         return None
-    kind, text = "", ""
+    types: list[str] = []
+    text = ""
     for level in _inner_errors(document):  # the cause tells more than what was wrapped around it
-        kind = next((short_type(found) for name in _ERROR_TYPES if (found := _text(level, name))), kind)
+        types += [found for name in _ERROR_TYPES if short_type(found := _text(level, name))][:1]
         text = _error_text(level) or text
-    return Fault(exception_type=kind, text=text or "an error object without a reason")
+    return Fault(exception_type=short_type(types[-1]) if types else "", text=text, types=tuple(types))
 
 
 def _inner_errors(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -139,9 +153,21 @@ def _array(value: Any) -> Iterable[Any]:
 
 
 def _read_int(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not INT_MIN <= value <= INT_MAX:
+    number = _read_long(value)
+    if not INT_MIN <= number <= INT_MAX:
         raise Unreadable("not a 32-bit integer")
-    return value
+    return number
+
+
+def _read_long(value: Any) -> int:
+    """Return an integer, also one that is written as `7.0` or `"7"`."""
+    if isinstance(value, str) and _INT.fullmatch(value) is not None:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not LONG_MIN <= value <= LONG_MAX:
+        raise Unreadable("not an integer")
+    if value != int(value):  # safe: between the bounds, so no exponent makes it long
+        raise Unreadable("not an integer")
+    return int(value)
 
 
 def _read_bool(value: Any) -> bool:
@@ -165,16 +191,25 @@ def read_text(value: Any) -> str:
     return value
 
 
+def _read_code(value: Any) -> str:
+    """Return a text, also one that is written as a number or a boolean."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | Decimal) else read_text(value)
+
+
 def _read_dictionary(value: Any) -> dict[str, Secret]:
     if not isinstance(value, dict):
         raise Unreadable("not an object")
-    return {read_text(key): Secret("" if each is None else read_text(each)) for key, each in value.items()}
+    return {read_text(key): Secret("" if each is None else _read_code(each)) for key, each in value.items()}
 
 
 _READERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.INT: _read_int,
+    Kind.LONG: _read_long,
     Kind.BOOL: _read_bool,
     Kind.TEXT: read_text,
+    Kind.CODE: _read_code,
     Kind.WORD: lambda value: value if isinstance(value, str) else "",
     Kind.INTS: lambda value: tuple(_read_int(each) for each in _array(value) if each is not None),
     Kind.DICTIONARY: _read_dictionary,

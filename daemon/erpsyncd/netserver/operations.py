@@ -23,12 +23,14 @@ class Login:
 
     succeeded: bool
     ticket: str = field(repr=False)
+    refused: bool = False
+    """Whether it says "no" in so many words."""
 
 
 def _login(values: Values) -> Login:
     """Build a Login; where `AuthenticationSucceeded` did not come, a ticket says as much."""
     ticket, succeeded = values["Credentials"] or "", values["AuthenticationSucceeded"]
-    return Login(succeeded=bool(ticket) if succeeded is None else succeeded, ticket=ticket)
+    return Login(succeeded=bool(ticket) if succeeded is None else succeeded, ticket=ticket, refused=succeeded is False)
 
 
 def _response(of: Carrier[T], kind: Kind = Kind.CARRIER) -> tuple[Member, ...]:

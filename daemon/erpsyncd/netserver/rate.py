@@ -6,7 +6,8 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 #: Added to every window, because calls do not arrive as evenly as they leave.
 MARGIN_SECONDS = 0.05
@@ -23,7 +24,11 @@ def window_of(calls_per_second: float) -> tuple[int, float]:
 
 
 class RateLimiter:
-    """A sliding window over the moments at which calls left. Waiters go in the order they came."""
+    """A sliding window over the moments at which calls left. Waiters go in the order they came.
+
+    Between its turn and the moment at which it leaves, a call may be held up: by the store, by connecting. Until
+    then it counts as leaving now, whenever that is; so no window at the other side's end holds too many, either.
+    """
 
     def __init__(
         self,
@@ -34,18 +39,44 @@ class RateLimiter:
         self._clock = clock
         self._sleep = sleep
         self._sent: deque[float] = deque()
-        self._turn = asyncio.Lock()
+        self._about_to_leave = 0
+        self._left = asyncio.Event()
+        self._queue = asyncio.Lock()
 
-    async def wait_turn(self, calls_per_second: float) -> None:
-        """Return when one more call may leave, and count it as having left.
+    @asynccontextmanager
+    async def turn(self, calls_per_second: float) -> AsyncIterator[Callable[[], None]]:
+        """Wait until one more call may leave; yield what has to be called when it does.
 
-        The rate is an argument because operators change it while the history goes on. A waiter that is
-        cancelled has not been counted.
+        A call that does not say so has left at the end of the block. The rate is an argument because operators
+        change it while the history goes on. A waiter that is cancelled has not been counted.
         """
+        await self._wait(calls_per_second)
+        leaving = True
+
+        def leave() -> None:
+            nonlocal leaving
+            if leaving:
+                leaving = False
+                self._about_to_leave -= 1
+                self._sent.append(self._clock())
+                self._left.set()
+
+        try:
+            yield leave
+        finally:
+            leave()
+
+    async def _wait(self, calls_per_second: float) -> None:
         calls, window = window_of(calls_per_second)
-        async with self._turn:
-            while len(self._sent) >= calls and (pause := self._sent[-calls] + window - self._clock()) > 0:
-                await self._sleep(pause)
-            self._sent.append(self._clock())
+        async with self._queue:
+            while (room := calls - self._about_to_leave) <= 0 or len(self._sent) >= room:
+                if room <= 0:
+                    self._left.clear()
+                    await self._left.wait()
+                elif (pause := self._sent[-room] + window - self._clock()) > 0:
+                    await self._sleep(pause)
+                else:
+                    break
+            self._about_to_leave += 1
             while len(self._sent) > calls:
                 self._sent.popleft()

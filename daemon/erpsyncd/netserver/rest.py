@@ -16,11 +16,12 @@ from erpsyncd.domain.connections import ErpConnection, ListedConnection
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Credentials, TenantSpec
-from erpsyncd.errors import ConfigurationError, Effect, MalformedResponse, RemoteRejected
+from erpsyncd.errors import ConfigurationError, Effect, RemoteRejected
 from erpsyncd.netserver.calls import Call, Endpoint, Exchange, Reply
 from erpsyncd.netserver.carriers import ERP_CONNECTION, Kind, Unreadable
 from erpsyncd.netserver.envelopes import write_int
-from erpsyncd.netserver.failures import Fault, one_line, raise_for_failure
+from erpsyncd.netserver.explanations import with_safe_explanations
+from erpsyncd.netserver.failures import Fault, one_line, raise_for_failure, unreadable
 from erpsyncd.netserver.json_replies import find_fault, parse_json, read_result
 from erpsyncd.netserver.operations import (
     DELETE_CONNECTION,
@@ -33,7 +34,9 @@ from erpsyncd.netserver.operations import (
 
 T = TypeVar("T")
 
-_OK, _NO_CONTENT = 200, 204
+_OK = 200
+#: What may answer with nothing: a void operation, and the one that has nothing to show (Web API writes null as 204).
+_MAY_BE_EMPTY: tuple[Operation[Any], ...] = (DELETE_CONNECTION, GET_CONNECTION)
 
 
 class RestDialect:
@@ -47,6 +50,7 @@ class RestDialect:
         self._secrets = (
             *(credentials.password, credentials.ticket, credentials.token, credentials.application_token),
             self._authorization,
+            Secret(self._authorization.reveal().partition(" ")[2]),
         )
 
     @property
@@ -78,7 +82,7 @@ class RestDialect:
 
     def has_connections(self) -> Exchange[PluginResponse | None]:
         """Ask for Quote connections."""
-        return self._exchange(HAS_CONNECTIONS, None)
+        return with_safe_explanations(self._exchange(HAS_CONNECTIONS, None))
 
     def _exchange(
         self, operation: Operation[T], parameters: Mapping[str, Any] | None, *, repeatable: bool = True
@@ -118,24 +122,26 @@ class RestDialect:
         succeeded = _OK <= reply.status < 300  # noqa: PLR2004 -- the range of success
         document: Any = None
         fault: Fault | None = None
-        problem = "" if reply.body else "its body is empty"
-        if reply.body:
+        empty = not reply.body.strip()
+        problem = "its body is empty" if empty else ""
+        if not empty:
             try:
-                document = parse_json(reply.body)
+                document = parse_json(reply.body, reply.content_type)
                 fault = find_fault(document, succeeded=succeeded)
-            except Unreadable as unreadable:
-                problem = str(unreadable)
+            except Unreadable as exc:
+                problem = str(exc)
+        parsed = not problem
         raise_for_failure(call, reply, fault)
-        if not operation.reply.members:  # a void operation: nothing, or 204 with nothing
-            if not reply.body:
-                return operation.reply.build({})
-            problem = problem or "an answer where there should be none"
+        if empty and operation in _MAY_BE_EMPTY:
+            return operation.reply.build({"Response": None})
+        if parsed and not operation.reply.members:
+            problem = "an answer where there should be none"
         if not problem:
             try:
                 return read_result(document, operation.reply)
-            except Unreadable as unreadable:
-                problem = str(unreadable)
-        raise MalformedResponse(operation.name, f"{call.endpoint.where} gave an answer that cannot be read: {problem}")
+            except Unreadable as exc:
+                problem = str(exc)
+        raise unreadable(call, reply, problem, parsed=parsed)
 
 
 def _listed(connection: ErpConnection) -> ListedConnection:

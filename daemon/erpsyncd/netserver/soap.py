@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -9,11 +10,11 @@ from erpsyncd.domain.connections import ErpConnection, ListedConnection
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Credentials, TenantSpec
-from erpsyncd.errors import MalformedResponse
 from erpsyncd.netserver.calls import Call, Endpoint, Exchange, Reply
 from erpsyncd.netserver.carriers import ERP_CONNECTION, Unreadable
 from erpsyncd.netserver.envelopes import envelope_template, soap_action
-from erpsyncd.netserver.failures import Fault, raise_for_failure
+from erpsyncd.netserver.explanations import with_safe_explanations
+from erpsyncd.netserver.failures import REFUSED_LOGIN, Fault, is_about_something_else, raise_for_failure, unreadable
 from erpsyncd.netserver.operations import (
     AUTHENTICATE,
     DELETE_CONNECTION,
@@ -24,7 +25,8 @@ from erpsyncd.netserver.operations import (
     Login,
     Operation,
 )
-from erpsyncd.netserver.xml_replies import Element, find_fault, parse_envelope, read_reply
+from erpsyncd.netserver.xml_faults import find_fault, succeeded
+from erpsyncd.netserver.xml_replies import Element, as_envelope, parse_xml, read_reply
 
 T = TypeVar("T")
 
@@ -60,7 +62,10 @@ class SoapDialect:
 
         def read(call: Call, reply: Reply) -> tuple[ListedConnection, ...] | None:
             items = listing.read(call, reply)
-            return None if items is None else tuple(found for item in items for found in item)
+            if items is None:  # nil; it means "none" if the answer says that it is the answer
+                envelope = parse_xml(reply.body, reply.content_type)
+                return () if succeeded(envelope, self._version(GET_LIST)) else None
+            return tuple(found for item in items for found in item)
 
         return Exchange(endpoint=listing.endpoint, repeatable=True, write=listing.write, read=read)
 
@@ -78,7 +83,7 @@ class SoapDialect:
 
     def has_connections(self) -> Exchange[PluginResponse | None]:
         """Ask for Quote connections."""
-        return self._exchange(HAS_CONNECTIONS, ())
+        return with_safe_explanations(self._exchange(HAS_CONNECTIONS, ()))
 
     def _exchange(self, operation: Operation[T], values: tuple[Any, ...], *, repeatable: bool = True) -> Exchange[T]:
         endpoint = self._endpoint(operation)
@@ -130,19 +135,36 @@ class SoapDialect:
         problem = "its body is empty"
         if reply.body:
             try:
-                envelope = parse_envelope(reply.body)
+                envelope = as_envelope(parse_xml(reply.body, reply.content_type))
                 fault = find_fault(envelope, version)
-            except Unreadable as unreadable:
-                problem, envelope = str(unreadable), None
+            except Unreadable as exc:
+                problem, envelope = str(exc), None
+        if envelope is not None and operation is AUTHENTICATE:
+            fault = _login_fault(envelope, fault, version)
         raise_for_failure(call, reply, fault)
         if envelope is not None:
             try:
                 return read_reply(envelope, operation.reply, version)
-            except (Unreadable, RecursionError) as unreadable:
-                problem = str(unreadable)
-        raise MalformedResponse(operation.name, f"{call.endpoint.where} gave an answer that cannot be read: {problem}")
+            except (Unreadable, RecursionError) as exc:
+                problem = str(exc)
+        raise unreadable(call, reply, problem, parsed=envelope is not None)
+
+
+def _login_fault(envelope: Element, fault: Fault | None, version: int) -> Fault | None:
+    """Return the same fault as a refusal, if the body says that the login was refused.
+
+    A body that was never filled in says so too, so a fault that is about something else is believed first.
+    """
+    if fault is None or is_about_something_else(fault):
+        return fault
+    try:
+        refused = read_reply(envelope, AUTHENTICATE.reply, version).refused
+    except Unreadable:
+        return fault
+    return replace(fault, types=(*fault.types, REFUSED_LOGIN)) if refused else fault
 
 
 def _secrets_among(values: tuple[Any, ...]) -> tuple[Secret, ...]:
-    fields = (value for value in values if isinstance(value, dict))
-    return tuple(secret for each in fields for secret in each.values())
+    """Return the secrets among the parameters: of a login, or the config fields."""
+    fields = (value.values() for value in values if isinstance(value, dict))
+    return (*(value for value in values if isinstance(value, Secret)), *(each for one in fields for each in one))

@@ -71,10 +71,12 @@ class Stage(Enum):
 class Progress:
     """Follows one request through httpcore's trace extension, so that "never sent" is known, not guessed."""
 
-    __slots__ = ("_stream", "stage")
+    __slots__ = ("_leave", "_stream", "stage")
 
-    def __init__(self) -> None:
+    def __init__(self, leave: Callable[[], None] = lambda: None) -> None:
+        """`leave` is called when the first byte of the request goes out."""
         self.stage = Stage.BUILDING
+        self._leave = leave
         self._stream: Any = None
 
     async def trace(self, event: str, details: dict[str, Any]) -> None:
@@ -85,6 +87,7 @@ class Progress:
         """
         if event == "http11.send_request_headers.started":
             self.stage = Stage.SENDING
+            self._leave()
         elif event.startswith("connection.") and self.stage is Stage.HANDED_OVER:
             self.stage = Stage.CONNECTING
         elif event == "connection.connect_tcp.complete":
@@ -136,12 +139,11 @@ class Transport:
             RemoteRejected: a read-only transport was given something that writes; it was not sent.
         """
         self._refuse_writing(call)
-        async with self._connections:
-            await self._limiter.wait_turn(self._calls_per_second)
+        async with self._connections, self._limiter.turn(self._calls_per_second) as leave:
             if before_send is not None:
                 await before_send()
             started = time.perf_counter()
-            progress = Progress()
+            progress = Progress(leave)
             with errors_translated(call.endpoint, progress, self._limits):
                 async with asyncio.timeout(self._limits.deadline_seconds):
                     reply = await self._exchange(call, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, ConnectionTemplate
+from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, ConnectionTemplate, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
 from erpsyncd.domain.input_rules import name_problem, text_problem, title_problem, url_problem
 from erpsyncd.domain.secrets import Reference, Scheme, Template
@@ -235,21 +235,32 @@ def _repeated(tenants: Iterable[DocumentTenant], connections: Sequence[DocumentC
     """Name what stands twice in the files of one import."""
     yield from _twice("stands twice", (((item.spec.name,), f"{item.place}.name") for item in tenants))
     yield from _twice("stands twice", (((item.tenant, item.key), f"{item.place}.key") for item in connections))
-    yield from _twice(
-        "has the same tenant, connector and display name as another connection",
-        (
-            (
-                (item.tenant, item.template.erp_connector_id, item.template.display_name),
-                f"{item.place}.display_name",
-            )
-            for item in connections
-            if item.present
-        ),
-    )
+    yield from _same_names(item for item in connections if item.present)
 
 
-def _twice(reason: str, entries: Iterable[tuple[tuple[str | int, ...], str]]) -> Iterator[str]:
-    first: dict[tuple[str | int, ...], str] = {}
+def _same_names(connections: Iterable[DocumentConnection]) -> Iterator[str]:
+    """Name those that a look-up in their tenant could not tell apart: equal names, in any of their languages."""
+    first: dict[tuple[str, int, str], DocumentConnection] = {}
+    for item in connections:
+        tenant, connector, name = item.tenant, item.template.erp_connector_id, item.template.display_name
+        if not (tenant and connector and name):  # what is missing was noted as such
+            continue
+        found = [first.setdefault((tenant, connector, variant), item) for variant in sorted(name_variants(name))]
+        others = [other for other in found if other is not item]
+        if not others:
+            continue
+        other = min(others, key=lambda other: other.template.display_name != name)
+        reason = (
+            "has the same tenant, connector and display name as another connection"
+            if other.template.display_name == name
+            else "reads in one language as another connection of this tenant and connector, so that after a create "
+            "without an answer nobody could tell which of the two is there"
+        )
+        yield f"{item.place}.display_name: {reason}; the first is {other.place}.display_name"
+
+
+def _twice(reason: str, entries: Iterable[tuple[tuple[str, ...], str]]) -> Iterator[str]:
+    first: dict[tuple[str, ...], str] = {}
     for identity, place in entries:
         if identity in first:
             yield f"{place}: {reason}; the first is {first[identity]}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, delete, exists, func, select, update
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.tenants import TenantId
@@ -159,22 +160,27 @@ def prune_history(database: Database, *, older_than: datetime, batch: int = _PRU
     old_runs = (runs.c.started_at < older_than) & runs.c.status.is_not(None)
     return Pruned(
         # Outcomes first, in steps: deleting a run takes all that it has at once.
-        outcomes=_prune(database, outcomes, outcomes.c.run_id.in_(select(runs.c.id).where(old_runs)), batch),
-        runs=_prune(database, runs, old_runs, batch),
-        checks=_prune(database, checks, (checks.c.last_at < older_than) & _ended(checks), batch),
-        changes=_prune(database, changes, (changes.c.recorded_at < older_than) & _ended(changes), batch),
+        outcomes=_prune(database, outcomes.c.run_id, outcomes.c.run_id.in_(select(runs.c.id).where(old_runs)), batch),
+        runs=_prune(database, runs.c.started_at, old_runs, batch),
+        checks=_prune(database, checks.c.last_at, (checks.c.last_at < older_than) & _ended(checks), batch),
+        changes=_prune(database, changes.c.recorded_at, (changes.c.recorded_at < older_than) & _ended(changes), batch),
     )
+
+
+def select_batch(column: Column[Any], where: ColumnElement[bool], batch: int) -> Select[Any]:
+    """Return the query for the ids of one batch, in the order of the column whose index `where` can use."""
+    return select(column.table.c.id).where(where).order_by(column).limit(batch)
 
 
 def _ended(table: Table) -> ColumnElement[bool]:
     return ~exists().where(runs.c.id == table.c.run_id, runs.c.status.is_(None))
 
 
-def _prune(database: Database, table: Table, where: ColumnElement[bool], batch: int) -> int:
+def _prune(database: Database, column: Column[Any], where: ColumnElement[bool], batch: int) -> int:
+    table, ids = column.table, select_batch(column, where, batch)
     total = 0
     while True:
         with database.write() as connection:
-            ids = select(table.c.id).where(where).order_by(table.c.id).limit(batch)
             found = connection.execute(delete(table).where(table.c.id.in_(ids))).rowcount
         total += found
         if found < batch:

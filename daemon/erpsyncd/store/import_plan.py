@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection
+from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection, ImportReport
 from erpsyncd.domain.tenants import Tenant, TenantSpec
 
 Address: TypeAlias = tuple[str, str]
 """Tenant and key."""
+
+_Holder: TypeAlias = tuple[str, str, str]
+"""Key, place and display name of a connection that has a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,20 +207,35 @@ def _moved_connectors(document: Document, stored: StoredSide) -> Iterator[str]:
 
 
 def _shared_names(document: Document, stored: StoredSide, *, prune: bool) -> Iterator[str]:
-    """Find what a look-up could not tell apart: the same connector and display name twice in one tenant."""
-    holders: dict[tuple[str, int, str], tuple[str, str]] = {}
+    """Find what a look-up could not tell apart: one connector and, in any language, one display name twice."""
+    holders: dict[tuple[str, int, str], _Holder] = {}
     if not prune:
         for other in stored.others:
-            holders[other.tenant, other.erp_connector_id, other.display_name] = (other.key, "in the store")
+            for name in name_variants(other.display_name):
+                holders[other.tenant, other.erp_connector_id, name] = (other.key, "in the store", other.display_name)
     for entry in document.connections:
         if not entry.present:
             continue
         template = entry.template
-        name = (entry.tenant, template.erp_connector_id, template.display_name)
-        key, place = holders.setdefault(name, (entry.key, entry.place))
-        if key != entry.key:
-            yield (
-                f"{entry.place}: display_name {template.display_name!r} of connector {template.erp_connector_id} is "
-                f"taken in tenant {entry.tenant!r} by {key!r} ({place}); a tenant's connections of one connector "
-                "need names of their own"
-            )
+        holder: _Holder = (entry.key, entry.place, template.display_name)
+        found = [
+            holders.setdefault((entry.tenant, template.erp_connector_id, name), holder)
+            for name in sorted(name_variants(template.display_name))
+        ]
+        taken = [other for other in found if other[0] != entry.key]
+        if taken:
+            # An equal name is said as such.
+            yield _shared_name(entry, min(taken, key=lambda other: other[2] != template.display_name))
+
+
+def _shared_name(entry: DocumentConnection, holder: _Holder) -> str:
+    key, place, name = holder
+    template = entry.template
+    what = f"{entry.place}: display_name {template.display_name!r} of connector {template.erp_connector_id}"
+    by = f"in tenant {entry.tenant!r} by {key!r} ({place})"
+    if name == template.display_name:
+        return f"{what} is taken {by}; a tenant's connections of one connector need names of their own"
+    return (
+        f"{what} is taken {by}, whose name is {name!r}; a tenant may list either in one language, and after a create "
+        "without an answer nobody could tell which of the two is there"
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
+from erpsyncd.domain.connections import name_variants
 from erpsyncd.domain.documents import Document, ImportReport
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import ConfigurationError
@@ -116,11 +117,13 @@ def _select_others(tenant: Tenant) -> Select[Any]:
 def _only_names(query: Select[Any], document: Document, tenant: str) -> list[Select[Any]]:
     templates = [entry.template for entry in document.connections if entry.tenant == tenant and entry.present]
     connectors = sorted({template.erp_connector_id for template in templates})
-    names = sorted({template.display_name for template in templates})
+    names = sorted({name for template in templates for name in name_variants(template.display_name)})
+    # What a multi-language name reads as is for Python to find out; every one has this in it.
+    translated = connections.c.display_name.contains(':"')
     return [
-        query.where(connections.c.erp_connector_id == connector, connections.c.display_name.in_(chunk))
+        query.where(connections.c.erp_connector_id == connector, condition)
         for connector in connectors
-        for chunk in chunks(names)
+        for condition in (translated, *(connections.c.display_name.in_(chunk) for chunk in chunks(names)))
     ]
 
 

@@ -106,15 +106,11 @@ class Sealer:
         return {"reference": source}
 
     def read_template(self, stored: StoredTemplate, place: Place) -> Template:
-        """Return a template from what a row holds. One that does not open says so to whoever needs it.
-
-        Raises:
-            ConfigurationError: see `open`.
-        """
+        """Return a template from what a row holds. One that does not open says so to whoever needs it."""
         if "sealed" in stored:
             try:
                 return parse_template(self.open(stored["sealed"], place).decode())
-            except StoreError as exc:
+            except (ConfigurationError, StoreError) as exc:
                 # One damaged value is no reason to leave all tenants alone.
                 return Template((Damaged(str(exc)),))
         return parse_template(stored["reference"])
