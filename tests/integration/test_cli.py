@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,46 @@ def test_connections_are_removed_here_only(loaded: Invoke) -> None:
     assert ["other"] == [
         item["key"] for item in json.loads(loaded("connections", "list", "--output", "json")[1])["items"]
     ]
+
+
+def test_operators_decide_which_connection_it_is(loaded: Invoke) -> None:
+    """`adopt` and `resolve` say what comes next; an unclear or impossible decision is refused."""
+    adopted = loaded("connections", "adopt", "acme", "--id", "7", "--key", "visma")
+    resolved = json.loads(loaded("connections", "resolve", "acme", "other", "--id", "8", "--output", "json")[1])
+    created = loaded("connections", "resolve", "acme", "other", "--create")
+
+    assert "acme/visma is connection 7 now" in adopted[1]
+    assert [{"tenant": "acme", "key": "other", "erp_connection_id": 8}] == resolved["items"]
+    assert "will be created in the next pass" in created[1]
+    assert [None, 7] == [
+        item["erp_connection_id"] for item in json.loads(loaded("connections", "list", "--output", "json")[1])["items"]
+    ]
+    assert 2 == loaded("connections", "resolve", "acme", "other")[0]
+    assert 2 == loaded("connections", "resolve", "acme", "other", "--id", "7")[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who must not write into another user's directory")
+@pytest.mark.parametrize(("owner", "name"), [(65534, "nobody"), (54321, "'#54321'")])
+def test_root_does_not_leave_files_to_the_service(loaded: Invoke, tmp_path: Path, owner: int, name: str) -> None:
+    """In a state directory of somebody else root is told the command to run."""
+    os.chown(tmp_path / "state", owner, owner)
+
+    code, _, err = loaded("tenants", "list")
+
+    assert 78 == code
+    assert f"sudo -u {name} erpsyncd" in err
+
+
+def test_a_state_directory_that_cannot_be_made_is_named(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in its way is a configuration error."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ERPSYNCD__STATE__DIRECTORY", str(tmp_path / "file" / "state"))
+
+    code, _, err = invoke("tenants", "list")
+
+    assert (78, True) == (code, f"{tmp_path}/file/state" in err)
 
 
 def test_db_upgrade_and_check(invoke: Invoke) -> None:

@@ -18,17 +18,20 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import (
     ConfigurationError,
     Effect,
+    LeaseLost,
     MalformedResponse,
     OutcomeUnknown,
     RemoteFault,
     RemoteUnavailable,
     RemoteUnreachable,
     StoreError,
+    StoreOutdated,
     Unauthorized,
     UsageError,
 )
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.reconciler import Reconciler
+from erpsyncd.service.remote import LeaseHolder
 from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.store import SqlStore, open_store
 from factories import make_connection, make_document, make_erp_connection, make_tenant
@@ -70,6 +73,13 @@ class Bench:
         rows = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in names}
         connection.close()
         return rows
+
+    def columns(self, table: str) -> list[tuple[Any, ...]]:
+        """Return what SQLite knows about a table's columns."""
+        connection = sqlite3.connect(self.database)
+        found = connection.execute(f"PRAGMA table_info({table})").fetchall()
+        connection.close()
+        return found
 
     def row(self, key: str = "visma", tenant: str = "acme") -> Any:
         return next(row for row in self.store.list_connections() if (row.tenant, row.key) == (tenant, key))
@@ -1086,3 +1096,70 @@ async def test_a_damaged_secret_fails_its_own_tenant_only(bench: Bench) -> None:
     bench.load(make_tenant())
 
     assert 0 == (await bench.run()).exit_code
+
+
+async def test_tenants_that_were_not_visited_are_named(bench: Bench) -> None:
+    """A run that is told to stop says whom it did not come to, and is not `ok`."""
+    bench.load(make_tenant(), make_connection(), make_tenant("beta"), make_connection(tenant="beta"))
+    bench.policy = Policy(tenants_at_once=1)
+
+    async def stop(operation: str) -> None:
+        if operation == "SaveConnection":
+            assert bench.reconciler is not None
+            bench.reconciler.stopping.set()
+
+    bench.tenants["acme"].before = stop
+
+    report = await bench.run()
+
+    assert ("beta", "stopping") == (report.tenants[1].tenant, report.tenants[1].error)
+    assert (3, RunStatus.PARTIAL) == (report.exit_code, report.status)
+    assert [] == bench.tenants["beta"].calls
+
+
+async def test_a_store_that_was_upgraded_meanwhile_ends_the_run(bench: Bench) -> None:
+    """A newer version's store is not written to: 78, checked when a tenant is claimed."""
+    bench.load(make_tenant(), make_connection())
+    connection = sqlite3.connect(bench.database)
+    with connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'from the future'")
+    connection.close()
+
+    with pytest.raises(StoreOutdated, match="from the future") as caught:
+        await bench.run()
+
+    assert 78 == caught.value.exit_code
+    assert [] == bench.tenants["acme"].calls
+
+
+async def test_a_lease_is_renewed_before_a_call_that_it_would_not_outlast(bench: Bench) -> None:
+    """However long a pass takes, each writing request leaves under a lease that is longer than it may take."""
+    bench.load(make_tenant())
+    policy = Policy(call_budget=timedelta(seconds=100))
+    (tenant,) = await bench.store.tenants()
+    lease = await bench.store.claim(tenant.id, owner="test", now=bench.time, seconds=200)
+    assert lease is not None
+    clock = [0.0]
+    holder = LeaseHolder(
+        store=bench.store, lease=lease, policy=policy, now=lambda: bench.time, monotonic=lambda: clock[0], taken_at=0.0
+    )
+
+    async def until() -> str:
+        (row,) = bench.dump()["tenants"]
+        names = [name for _, name, *_ in bench.columns("tenants")]
+        return str(row[names.index("lease_until")])
+
+    first = await until()
+    clock[0], bench.time = 99.0, bench.time + timedelta(seconds=99)
+    await holder.cover_call()
+    assert first == await until()
+
+    clock[0], bench.time = 101.0, bench.time + timedelta(seconds=2)
+    await holder.cover_call()
+    assert first < await until()
+
+    bench.time += timedelta(hours=1)
+    assert await bench.store.claim(tenant.id, owner="another", now=bench.time, seconds=200)
+    clock[0] = 10_000.0
+    with pytest.raises(LeaseLost):
+        await holder.cover_call()
