@@ -83,7 +83,7 @@ def import_documents(
     Raises:
         ConfigurationError: with every problem and its place; nothing was written.
     """
-    from erpsyncd.service.document import (  # noqa: PLC0415 -- see above
+    from erpsyncd.service.document import (  # noqa: PLC0415 -- see the module's docstring
         check_references,
         document_warnings,
         read_documents,

@@ -74,6 +74,12 @@ class Bench:
         connection.close()
         return rows
 
+    async def stop_at_save(self, operation: str) -> None:
+        """Tell erpsyncd to stop while a save is in flight."""
+        if operation == "SaveConnection":
+            assert self.reconciler is not None
+            self.reconciler.stopping.set()
+
     def columns(self, table: str) -> list[tuple[Any, ...]]:
         """Return what SQLite knows about a table's columns."""
         connection = sqlite3.connect(self.database)
@@ -790,12 +796,7 @@ async def test_stopping_lets_calls_in_flight_end_and_starts_nothing_new(bench: B
     bench.load(make_tenant(), *(make_connection(f"c{n}") for n in range(4)))
     bench.policy = Policy(connections_at_once=1)
 
-    async def stop(operation: str) -> None:
-        if operation == "SaveConnection":
-            assert bench.reconciler is not None
-            bench.reconciler.stopping.set()
-
-    bench.tenants["acme"].before = stop
+    bench.tenants["acme"].before = bench.stop_at_save
 
     report = await bench.run()
 
@@ -1103,12 +1104,7 @@ async def test_tenants_that_were_not_visited_are_named(bench: Bench) -> None:
     bench.load(make_tenant(), make_connection(), make_tenant("beta"), make_connection(tenant="beta"))
     bench.policy = Policy(tenants_at_once=1)
 
-    async def stop(operation: str) -> None:
-        if operation == "SaveConnection":
-            assert bench.reconciler is not None
-            bench.reconciler.stopping.set()
-
-    bench.tenants["acme"].before = stop
+    bench.tenants["acme"].before = bench.stop_at_save
 
     report = await bench.run()
 
