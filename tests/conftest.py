@@ -14,6 +14,7 @@ import structlog
 from commands import Erpsyncd
 from erpsyncd.sandbox import SandboxServer
 from erpsyncd.store import SqlStore, open_store, upgrade_store
+from pass_bench import Bench
 from postgres_server import PostgresServer, running_postgres
 
 
@@ -67,6 +68,13 @@ def store(upgraded_url: str, tmp_path: Path) -> Iterator[SqlStore]:
     """An empty store."""
     with open_store(upgraded_url, key_path=None, state_directory=tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A store on SQLite, tenants with a memory, and a clock."""
+    with open_store(f"sqlite:///{tmp_path}/erpsyncd.db", key_path=None, state_directory=tmp_path) as opened:
+        yield Bench(opened, tmp_path / "erpsyncd.db")
 
 
 @pytest.fixture

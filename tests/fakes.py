@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
-from erpsyncd.domain.ports import TenantApi
+from erpsyncd.domain.ports import BeforeSend, TenantApi
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import Credentials, TenantSpec
+from erpsyncd.errors import RemoteUnreachable
 
 
 @dataclass
@@ -73,9 +74,7 @@ class FakeTenant:
         fields = {name: self.mask(value) for name, value in found.spec.config_fields.items()}
         return replace(found, spec=replace(found.spec, config_fields=fields))
 
-    async def save_connection(
-        self, connection: ErpConnection, before_send: Callable[[], Awaitable[None]]
-    ) -> ErpConnection:
+    async def save_connection(self, connection: ErpConnection, before_send: BeforeSend) -> ErpConnection:
         """See the port."""
         await self._send("SaveConnection", before_send)
         number = connection.erp_connection_id or max(self.connections, default=0) + 1
@@ -85,7 +84,7 @@ class FakeTenant:
         self._leave("SaveConnection")
         return saved
 
-    async def delete_connection(self, erp_connection_id: int, before_send: Callable[[], Awaitable[None]]) -> None:
+    async def delete_connection(self, erp_connection_id: int, before_send: BeforeSend) -> None:
         """See the port."""
         await self._send("DeleteConnection", before_send)
         found = self.connections[erp_connection_id]
@@ -97,10 +96,12 @@ class FakeTenant:
         await self._enter("HasConnections")
         return self.response
 
-    async def _send(self, operation: str, before_send: Callable[[], Awaitable[None]]) -> None:
+    async def _send(self, operation: str, before_send: BeforeSend) -> None:
         if self.hold is not None:
             await self.hold(operation)
-        await before_send()
+        still_allowed = await before_send()
+        if not still_allowed():
+            raise RemoteUnreachable(operation, "held up for too long; nothing was sent")
         await self._enter(operation)
 
     async def _enter(self, operation: str) -> None:

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from erpsyncd.service.secrets import SecretResolver
 
 
+#: A request that could not leave for so long after its intent (a process that was stopped, a store that was slow) is
+#: not sent any more. Longer than connecting may take.
+LEAVE_WITHIN = timedelta(seconds=30)
+
+
 def start(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str]) -> Settings:
     """Read the settings and set up logging.
 
@@ -187,6 +192,7 @@ def _reconciler(settings: Settings, store: SqlStore, environ: Mapping[str, str])
     from erpsyncd.netserver.apis import NetServerApis  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.netserver.limits import RemoteLimits  # noqa: PLC0415 -- as above
     from erpsyncd.netserver.retries import log_retries_quietly  # noqa: PLC0415 -- as above
+    from erpsyncd.service.clocks import uptime  # noqa: PLC0415 -- as above
     from erpsyncd.service.reconciler import Reconciler  # noqa: PLC0415 -- as above
 
     log_retries_quietly()
@@ -205,6 +211,7 @@ def _reconciler(settings: Settings, store: SqlStore, environ: Mapping[str, str])
         policy=_policy(settings),
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         now=lambda: datetime.now(UTC),
+        uptime=uptime,
     )
 
 
@@ -220,8 +227,9 @@ def _policy(settings: Settings) -> Policy:
 
     return Policy(
         settle=settings.remote.settle,
-        # The deadline, and what it takes to notice that it has passed and to write that down.
-        call_budget=settings.remote.deadline + timedelta(seconds=30),
+        # The time to leave, the deadline, and what it takes to write down that it has passed.
+        call_budget=LEAVE_WITHIN + settings.remote.deadline + timedelta(seconds=30),
+        leave_within=LEAVE_WITHIN,
         tenants_at_once=settings.limits.tenants_at_once,
         connections_at_once=settings.limits.connections_at_once,
         limits=Limits(max_deletes=settings.safety.max_deletes),

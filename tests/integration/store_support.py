@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Select, text
 
 from erpsyncd.domain.connections import State, StoredConnection
-from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.intents import Lease, Moment
 from erpsyncd.domain.results import ChangedDataItem as Item
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RecordChange, Status, Verdict
 from erpsyncd.domain.secrets import Reference
@@ -18,6 +18,7 @@ from erpsyncd.store import ConnectionView, SqlStore
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+LONGEST = timedelta(hours=6)
 
 
 @dataclass(kw_only=True)
@@ -29,8 +30,10 @@ class Pass:
     lease: Lease
     run_id: int
 
-    async def due(self, *, honour_backoff: bool = True, at: datetime = NOW, **more: Any) -> list[StoredConnection]:
-        return list(await self.store.due_connections(self.tenant_id, now=at, honour_backoff=honour_backoff, **more))
+    async def due(
+        self, *, longest_backoff: timedelta | None = LONGEST, at: datetime = NOW, **more: Any
+    ) -> list[StoredConnection]:
+        return list(await self.store.due_connections(self.tenant_id, now=at, longest_backoff=longest_backoff, **more))
 
     async def one(self, key: str = "visma") -> StoredConnection:
         row_ids = query(self.store, f"SELECT id FROM connections WHERE key = '{key}'")
@@ -41,7 +44,7 @@ class Pass:
         self, connection: StoredConnection, kind: ChangeKind = ChangeKind.CREATE, seen: frozenset[int] = frozenset()
     ) -> int:
         return await self.store.open_intent(
-            self.lease, run_id=self.run_id, connection=connection, kind=kind, seen=seen, sent_at=NOW
+            self.lease, run_id=self.run_id, connection=connection, kind=kind, seen=seen, sent=Moment(at=NOW)
         )
 
     async def settle(

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from netserver_sockets import OK_JSON, ONCE, http, rest, serving
 
+from erpsyncd.domain.ports import StillAllowed
 from erpsyncd.domain.tenants import AuthKind, Protocol
 from erpsyncd.errors import (
     Effect,
@@ -60,6 +61,23 @@ async def test_nobody_listens() -> None:
 
     assert Effect.NEVER_SENT is caught.value.effect
     assert f"127.0.0.1:{server.port}/api/v1/Agents/ErpSync/SaveConnection" in str(caught.value)
+
+
+async def test_a_request_that_may_not_leave_any_more() -> None:
+    """Asked when the connection stands: what was held up for too long sends no byte, and the next one goes."""
+    asked: list[bool] = [False, True]
+
+    async def before_send() -> StillAllowed:
+        return lambda: asked.pop(0)
+
+    async with serving(http(json.dumps(connection_json()).encode())) as server, rest(server) as api:
+        with pytest.raises(RemoteUnreachable, match="held up here for too long") as caught:
+            await api.save_connection(erp_connection(), before_send)
+        assert [] == server.requests
+        await api.save_connection(erp_connection(), before_send)
+
+    assert Effect.NEVER_SENT is caught.value.effect
+    assert (1, []) == (len(server.requests), asked)
 
 
 async def test_impossible_host_was_never_sent() -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
 from erpsyncd.domain.connections import State, same_guid
-from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange, RunReport, RunStatus, Status
+from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange, RunStatus, Status
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import (
     ConfigurationError,
@@ -29,85 +28,10 @@ from erpsyncd.errors import (
     Unauthorized,
     UsageError,
 )
-from erpsyncd.service.policy import Policy, RunOptions
-from erpsyncd.service.reconciler import Reconciler
+from erpsyncd.service.policy import Policy
 from erpsyncd.service.remote import LeaseHolder
-from erpsyncd.service.secrets import SecretResolver
-from erpsyncd.store import SqlStore, open_store
-from factories import make_connection, make_document, make_erp_connection, make_tenant
-from fakes import FakeTenants
-
-
-@dataclass
-class Bench:
-    """A store, some tenants and a clock that only tests move."""
-
-    store: SqlStore
-    database: Path
-    tenants: FakeTenants = field(default_factory=FakeTenants)
-    environ: dict[str, str] = field(default_factory=dict)
-    time: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    policy: Policy = field(default_factory=Policy)
-    reconciler: Reconciler | None = None
-
-    def load(self, *entries: Any, prune: bool = False) -> None:
-        self.store.apply_document(make_document(*entries), prune=prune)
-
-    async def run(self, **options: Any) -> RunReport:
-        self.reconciler = Reconciler(
-            store=self.store,
-            apis=self.tenants,
-            resolver=SecretResolver(environ=self.environ),
-            policy=self.policy,
-            owner="test",
-            now=lambda: self.time,
-            rng=Random(1),
-        )
-        return await self.reconciler.run(RunOptions(trigger="run-once", **({"check_always": True} | options)))
-
-    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return every row of every table."""
-        connection = sqlite3.connect(self.database)
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        names.remove("sqlite_sequence")
-        rows = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in names}
-        connection.close()
-        return rows
-
-    async def stop_at_save(self, operation: str) -> None:
-        """Tell erpsyncd to stop while a save is in flight."""
-        if operation == "SaveConnection":
-            assert self.reconciler is not None
-            self.reconciler.stopping.set()
-
-    def columns(self, table: str) -> list[tuple[Any, ...]]:
-        """Return what SQLite knows about a table's columns."""
-        connection = sqlite3.connect(self.database)
-        found = connection.execute(f"PRAGMA table_info({table})").fetchall()
-        connection.close()
-        return found
-
-    def row(self, key: str = "visma", tenant: str = "acme") -> Any:
-        return next(row for row in self.store.list_connections() if (row.tenant, row.key) == (tenant, key))
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Any:
-    with open_store(f"sqlite:///{tmp_path}/erpsyncd.db", key_path=None, state_directory=tmp_path) as store:
-        yield Bench(store, tmp_path / "erpsyncd.db")
-
-
-def statuses(report: RunReport) -> list[tuple[str | None, str, str | None]]:
-    return [
-        (outcome.key, str(outcome.status), outcome.error_class)
-        for tenant in report.tenants
-        for outcome in tenant.outcomes
-    ]
-
-
-def only(report: RunReport) -> tuple[str | None, str, str | None]:
-    (found,) = statuses(report)
-    return found
+from factories import make_connection, make_erp_connection, make_tenant
+from pass_bench import Bench, only, statuses
 
 
 async def test_create_keeps_what_the_tenant_made_of_it(bench: Bench) -> None:
@@ -723,6 +647,7 @@ async def test_the_breaker_parks_a_tenant_for_scheduled_runs(bench: Bench) -> No
     calls = len(tenant.calls)
     parked = await bench.run(scheduled=True)
     assert ("parked", 75) == (parked.tenants[0].error, parked.exit_code)
+    assert [(None, "skipped", "parked")] == statuses(parked)
     assert calls == len(tenant.calls)
     assert 12 == (await bench.run()).counts[Status.CREATED]
     assert 0 == (await bench.run(scheduled=True)).exit_code
@@ -771,7 +696,25 @@ async def test_a_leased_tenant_is_left_to_its_holder(bench: Bench) -> None:
     report = await bench.run()
 
     assert ("leased", 75) == (report.tenants[0].error, report.exit_code)
+    assert [(None, "skipped", "leased")] == statuses(report)
     assert [] == bench.tenants["acme"].calls
+
+
+@pytest.mark.parametrize(("scheduled", "code"), [(True, 0), (False, 3)])
+async def test_what_another_process_works_on_fails_only_a_run_by_hand(
+    bench: Bench,
+    *,
+    scheduled: bool,
+    code: int,
+) -> None:
+    """Two daemons on one store are the normal case; somebody who waits for a run is told what was left out."""
+    bench.load(make_tenant(), make_tenant("globex"), make_connection(tenant="globex"))
+    tenant = next(tenant for tenant in await bench.store.tenants() if tenant.name == "acme")
+    await bench.store.claim(tenant.id, owner="another", now=bench.time, seconds=600)
+
+    report = await bench.run(scheduled=scheduled)
+
+    assert (code, 1) == (report.exit_code, report.counts[Status.CREATED])
 
 
 async def test_an_import_during_a_pass_is_not_lost(bench: Bench) -> None:
@@ -1137,7 +1080,7 @@ async def test_a_lease_is_renewed_before_a_call_that_it_would_not_outlast(bench:
     assert lease is not None
     clock = [0.0]
     holder = LeaseHolder(
-        store=bench.store, lease=lease, policy=policy, now=lambda: bench.time, monotonic=lambda: clock[0], taken_at=0.0
+        store=bench.store, lease=lease, policy=policy, now=lambda: bench.time, clock=lambda: clock[0], taken_at=0.0
     )
 
     async def until() -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Row
-from store_support import MINUTE, NOW, Pass, added, begin_pass, execute, outcome, plan_of, query, row, states
+from store_support import LONGEST, MINUTE, NOW, Pass, added, begin_pass, execute, outcome, plan_of, query, row, states
 
 from erpsyncd.domain.connections import State
+from erpsyncd.domain.intents import Moment, Uptime
 from erpsyncd.domain.results import ChangedDataItem as Item
 from erpsyncd.domain.results import (
     ChangeKind,
@@ -106,7 +107,7 @@ async def test_backoff_is_honoured_where_that_is_asked_for(store: SqlStore) -> N
 
     assert ["now"] == [found.key for found in await one.due()]
     assert ["later", "now"] == [found.key for found in await one.due(at=NOW + MINUTE)]
-    again = await one.due(honour_backoff=False)
+    again = await one.due(longest_backoff=None)
     assert [(3, NOW + MINUTE), (3, None)] == [(found.attempts, found.next_attempt_at) for found in again]
 
 
@@ -154,15 +155,15 @@ def fill(store: SqlStore, count: int) -> None:
     execute(store, "ANALYZE")
 
 
-@pytest.mark.parametrize("honour_backoff", [True, False])
-async def test_a_converged_store_is_not_read(store: SqlStore, honour_backoff: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+@pytest.mark.parametrize("longest_backoff", [None, LONGEST])
+async def test_a_converged_store_is_not_read(store: SqlStore, longest_backoff: timedelta | None) -> None:
     """Looking for due connections and counting those in sync use the partial index on both databases."""
     load(store)
     one = await begin_pass(store)
     fill(store, 5_000)
 
     for statement in (
-        due.select_due(one.tenant_id, now=NOW, honour_backoff=honour_backoff),
+        due.select_due(one.tenant_id, now=NOW, longest_backoff=longest_backoff),
         due.select_in_sync_count(one.tenant_id),
     ):
         plan = plan_of(store, statement)
@@ -192,10 +193,13 @@ async def test_an_intent_is_there_until_it_is_settled(store: SqlStore) -> None:
         create.erp_connector_id,
         create.display_name,
         create.seen,
-        create.sent_at,
+        create.sent.at,
     )
     assert (second, ChangeKind.UPDATE, frozenset()) == (update.id, update.kind, update.seen)
     assert {"a": State.PENDING, "b": State.IN_FLIGHT} == states(store)
+    again = Moment(at=NOW + MINUTE, uptime=Uptime(boot_id="a start", seconds=1234.5))
+    await store.resend_intent(one.lease, first, sent=again)
+    assert [again, Moment(at=NOW)] == [intent.sent for intent in await store.open_intents(one.tenant_id)]
 
     await one.settle(a, intent_id=first)
     assert (second,) == tuple(intent.id for intent in await store.open_intents(one.tenant_id))
@@ -406,7 +410,7 @@ async def test_a_dry_run_sees_what_would_become_due(store: SqlStore) -> None:
     await one.settle(await one.one("pq"), State.FAILED, next_attempt_at=NOW + MINUTE)
 
     assert ["p", "pq"] == [found.key for found in await one.due(using=frozenset({P, Q}))]
-    assert ["pq"] == [found.key for found in await one.due(using=frozenset({Q}), honour_backoff=False)]
+    assert ["pq"] == [found.key for found in await one.due(using=frozenset({Q}), longest_backoff=None)]
     assert {"none": "in_sync", "p": "in_sync", "pq": "failed"} == states(store)
 
 

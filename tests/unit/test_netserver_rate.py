@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from erpsyncd.domain.ports import StillAllowed
 from erpsyncd.domain.tenants import AuthKind, Protocol
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.limits import RemoteLimits
@@ -164,8 +165,9 @@ async def test_slow_intents_do_not_make_calls_leave_together() -> None:
 
     gate = asyncio.Event()
 
-    async def held_up() -> None:
+    async def held_up() -> StillAllowed:
         await gate.wait()
+        return lambda: True
 
     apis = NetServerApis(QUICK, wire=lambda: Wire(SaveConnection=save), limiter=time.limiter)
     async with apis.open(tenant_spec(Protocol.REST, calls_per_second=2), BASIC) as api:

@@ -7,6 +7,7 @@ import ssl
 import zlib
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 import structlog
@@ -114,7 +115,7 @@ async def test_progress_follows_httpcore() -> None:
         ("connection.connect_tcp.started", Stage.SENDING),
         ("http11.receive_response_headers.started", Stage.SENDING),
     ):
-        await progress.trace(event, {})
+        await progress.trace(event, {"request": httpcore.Request("POST", "https://crm.acme.example")})
         assert stage is progress.stage
 
 

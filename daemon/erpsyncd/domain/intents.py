@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from erpsyncd.domain.connections import ConnectionRowId
 from erpsyncd.domain.results import ChangeKind
@@ -20,6 +20,30 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Uptime:
+    """How long a machine has been running, asleep or awake. No setting of the wall clock moves it."""
+
+    boot_id: str
+    """Which start of which machine the seconds are counted from."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A point in time, told by the wall clock and, where it is known, by what nobody can set."""
+
+    at: datetime
+    uptime: Uptime | None = None
+
+    def since(self, earlier: Moment) -> timedelta:
+        """Return how much time went by; negative only where nothing but a wall clock that was set back can tell."""
+        if self.uptime and earlier.uptime and self.uptime.boot_id == earlier.uptime.boot_id:
+            return timedelta(seconds=self.uptime.seconds - earlier.uptime.seconds)
+        return self.at - earlier.at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """One write call that may or may not have reached the tenant."""
 
@@ -33,4 +57,5 @@ class Intent:
     seen: frozenset[int]
     """The ids that the tenant listed before a create was sent."""
 
-    sent_at: datetime
+    sent: Moment
+    """When its request was last about to leave."""

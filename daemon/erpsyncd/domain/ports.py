@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection, StoredConnection
 from erpsyncd.domain.fingerprints import Fingerprinter
-from erpsyncd.domain.intents import Intent, Lease
+from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.tenants import Credentials, Tenant, TenantId, TenantSpec
+
+StillAllowed: TypeAlias = Callable[[], bool]
+"""Asked when the first byte of a request is about to leave; after False nothing is sent."""
+
+BeforeSend: TypeAlias = Callable[[], Awaitable[StillAllowed]]
+"""Awaited each time a writing request is about to leave: after any login, and after the wait for its turn.
+
+What it raises goes through, and nothing is sent.
+"""
 
 
 class TenantApi(Protocol):
@@ -33,17 +42,14 @@ class TenantApi(Protocol):
         """Return one connection with its config fields; None when the tenant says it has none, or says nothing."""
         ...
 
-    async def save_connection(
-        self, connection: ErpConnection, before_send: Callable[[], Awaitable[None]]
-    ) -> ErpConnection:
+    async def save_connection(self, connection: ErpConnection, before_send: BeforeSend) -> ErpConnection:
         """Create (`erp_connection_id` 0, `connection_id` empty) or replace a connection; return it as saved.
 
-        `before_send` is awaited each time the request is about to leave: after any login, and after the wait for
-        its turn. What it raises goes through, and nothing is sent. Never repeated after an uncertain attempt.
+        Never repeated after an uncertain attempt.
         """
         ...
 
-    async def delete_connection(self, erp_connection_id: int, before_send: Callable[[], Awaitable[None]]) -> None:
+    async def delete_connection(self, erp_connection_id: int, before_send: BeforeSend) -> None:
         """Delete a connection; `before_send` as for a save."""
         ...
 
@@ -124,13 +130,14 @@ class PassStore(Protocol):
         tenant_id: TenantId,
         *,
         now: datetime,
-        honour_backoff: bool,
+        longest_backoff: timedelta | None,
         using: frozenset[Reference] = frozenset(),
     ) -> tuple[StoredConnection, ...]:
         """Return the connections that a pass has to work on, by key.
 
-        Those are `pending`, `in_flight` and `parked`; `failed`, `missing` and `replaced` (with `honour_backoff` only
-        past `next_attempt_at`); plus, for a dry run that may not write, all that use one of the `using` references.
+        Those are `pending`, `in_flight` and `parked`; `failed`, `missing` and `replaced`; plus, for a dry run that
+        may not write, all that use one of the `using` references. With `longest_backoff`, what failed is due past
+        its `next_attempt_at` only, unless that is further away than any wait can be: a clock was wrong then.
         """
         ...
 
@@ -158,7 +165,7 @@ class PassStore(Protocol):
         connection: StoredConnection,
         kind: ChangeKind,
         seen: frozenset[int],
-        sent_at: datetime,
+        sent: Moment,
     ) -> int:
         """Record that a write call is about to be made; the connection becomes `in_flight`. Return the intent's id.
 
@@ -167,7 +174,7 @@ class PassStore(Protocol):
         """
         ...
 
-    async def resend_intent(self, lease: Lease, intent_id: int, *, sent_at: datetime) -> None:
+    async def resend_intent(self, lease: Lease, intent_id: int, *, sent: Moment) -> None:
         """Record that the call of an open intent is about to be made again, or that its time cannot be right."""
         ...
 

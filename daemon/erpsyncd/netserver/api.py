@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.ports import BeforeSend
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import MalformedResponse, RemoteError, RemoteFault, Unauthorized
@@ -18,7 +18,6 @@ from erpsyncd.netserver.retries import attempts
 from erpsyncd.netserver.transport import Transport
 
 T = TypeVar("T")
-BeforeSend: TypeAlias = Callable[[], Awaitable[None]] | None
 
 
 class Dialect(Protocol):
@@ -52,7 +51,7 @@ class Caller:
         self._transport = transport
         self._limits = limits
 
-    async def perform(self, exchange: Exchange[T], credential: Secret, before_send: BeforeSend = None) -> T:
+    async def perform(self, exchange: Exchange[T], credential: Secret, before_send: BeforeSend | None = None) -> T:
         """Carry out one exchange, again where that helps and cannot harm.
 
         `before_send` is awaited each time a request is about to leave, when nothing more can hold it up.
@@ -102,7 +101,7 @@ class NetServerApi:
             raise _malformed(exchange, f"was asked for {erp_connection_id} and answered {found.erp_connection_id}")
         return found
 
-    async def save_connection(self, connection: ErpConnection, before_send: BeforeSend = None) -> ErpConnection:
+    async def save_connection(self, connection: ErpConnection, before_send: BeforeSend | None = None) -> ErpConnection:
         """Create or replace a connection and return it as saved. NetServer makes the GUID and the cursor."""
         creates = connection.erp_connection_id == 0
         if creates:
@@ -115,7 +114,7 @@ class NetServerApi:
             raise _malformed(exchange, f"saved {saved.erp_connection_id} and not {connection.erp_connection_id}")
         return saved
 
-    async def delete_connection(self, erp_connection_id: int, before_send: BeforeSend = None) -> None:
+    async def delete_connection(self, erp_connection_id: int, before_send: BeforeSend | None = None) -> None:
         """Delete a connection; an answer that cannot be read counts if the connection is gone afterwards."""
         try:
             await self._run(self._dialect.delete_connection(erp_connection_id), before_send)
@@ -135,7 +134,7 @@ class NetServerApi:
         exchange = self._dialect.has_connections()
         return _present(exchange, await self._run(exchange))
 
-    async def _run(self, exchange: Exchange[T], before_send: BeforeSend = None) -> T:
+    async def _run(self, exchange: Exchange[T], before_send: BeforeSend | None = None) -> T:
         """Perform an exchange; once more with a fresh credential if the first one was not accepted."""
         credential = await self._session.credential()
         try:

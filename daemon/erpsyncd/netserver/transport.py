@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -22,6 +22,7 @@ import httpx
 import structlog
 
 from erpsyncd import __version__
+from erpsyncd.domain.ports import BeforeSend, StillAllowed
 from erpsyncd.errors import (
     Effect,
     MalformedResponse,
@@ -68,15 +69,20 @@ class Stage(Enum):
     SENDING = auto()
 
 
+class _HeldUpError(Exception):
+    """A request was not allowed to leave any more when it could."""
+
+
 class Progress:
     """Follows one request through httpcore's trace extension, so that "never sent" is known, not guessed."""
 
-    __slots__ = ("_leave", "_stream", "stage")
+    __slots__ = ("_leave", "_still_allowed", "_stream", "stage")
 
-    def __init__(self, leave: Callable[[], None] = lambda: None) -> None:
-        """`leave` is called when the first byte of the request goes out."""
+    def __init__(self, leave: Callable[[], None] = lambda: None, still_allowed: StillAllowed = lambda: True) -> None:
+        """`leave` is called when the first byte of the request goes out, if it is `still_allowed` to."""
         self.stage = Stage.BUILDING
         self._leave = leave
+        self._still_allowed = still_allowed
         self._stream: Any = None
 
     async def trace(self, event: str, details: dict[str, Any]) -> None:
@@ -86,13 +92,17 @@ class Progress:
         httpcore 1.0: it closes after an `Exception`, which a cancellation is not.
         """
         if event == "http11.send_request_headers.started":
+            if details["request"].method == b"CONNECT":  # a proxy's own: ours comes after it, or never
+                return
+            if not self._still_allowed():
+                raise _HeldUpError
             self.stage = Stage.SENDING
             self._leave()
         elif event.startswith("connection.") and self.stage is Stage.HANDED_OVER:
             self.stage = Stage.CONNECTING
         elif event == "connection.connect_tcp.complete":
             self._stream = details["return_value"]
-        elif event == "connection.start_tls.failed":
+        elif event.endswith(".start_tls.failed"):
             await self._stream.aclose()
 
     @property
@@ -127,10 +137,10 @@ class Transport:
         timeout = httpx.Timeout(limits.deadline_seconds, connect=limits.connect_seconds)
         self._timeout = timeout.as_dict()
 
-    async def send(self, call: Call, before_send: Callable[[], Awaitable[None]] | None = None) -> Reply:
+    async def send(self, call: Call, before_send: BeforeSend | None = None) -> Reply:
         """Send one request, when it is its turn, and return the answer, whatever its status.
 
-        `before_send` is awaited when its turn has come; what that raises goes through, and nothing is sent.
+        `before_send` is awaited when its turn has come, and what it returns is asked when the connection stands.
 
         Raises:
             RemoteUnreachable: it never left.
@@ -140,10 +150,8 @@ class Transport:
         """
         self._refuse_writing(call)
         async with self._connections, self._limiter.turn(self._calls_per_second) as leave:
-            if before_send is not None:
-                await before_send()
+            progress = Progress(leave) if before_send is None else Progress(leave, await before_send())
             started = time.perf_counter()
-            progress = Progress(leave)
             with errors_translated(call.endpoint, progress, self._limits):
                 async with asyncio.timeout(self._limits.deadline_seconds):
                     reply = await self._exchange(call, progress)
@@ -213,6 +221,9 @@ def errors_translated(endpoint: Endpoint, progress: Progress, limits: RemoteLimi
     """Turn every error of the network into one of ours; `progress` says whether anything can have arrived."""
     try:
         yield
+    except _HeldUpError:
+        message = f"{endpoint.where} was not called: the request was held up here for too long"
+        raise RemoteUnreachable(endpoint.operation, message) from None
     except httpx.DecodingError as exc:
         raise MalformedResponse(endpoint.operation, f"{endpoint.where} sent a body that cannot be decoded") from exc
     except httpx.TooManyRedirects as exc:  # we follow none, but the class hangs under RequestError

@@ -16,8 +16,11 @@ class Policy:
     settle: timedelta = timedelta(seconds=120)
     """How long after an unanswered create the tenant must not show it before it is sent again."""
 
-    call_budget: timedelta = timedelta(seconds=150)
-    """How long one request may be under way; a writing one is sent only under a lease that outlasts it."""
+    leave_within: timedelta = timedelta(seconds=30)
+    """How long after its intent a request may leave. One that was held up for longer is not sent."""
+
+    call_budget: timedelta = timedelta(seconds=180)
+    """How long one request may take, with its intent and its outcome; it is made under a lease that outlasts it."""
 
     tenants_at_once: int = 32
     connections_at_once: int = 2

@@ -12,7 +12,7 @@ from random import Random
 
 import structlog
 
-from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.intents import Lease, Uptime
 from erpsyncd.domain.ports import PassStore, TenantApi, TenantApis
 from erpsyncd.domain.results import Outcome, RunReport, Status, TenantReport
 from erpsyncd.domain.tenants import Auth, Credentials, Tenant
@@ -27,6 +27,7 @@ from erpsyncd.errors import (
     TenantParked,
     Unauthorized,
 )
+from erpsyncd.service.clocks import boot_seconds
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.remote import LeaseHolder, Remote
@@ -48,6 +49,12 @@ class Reconciler:
     """Who holds the leases: host, process id and something random."""
 
     now: Callable[[], datetime]
+    uptime: Callable[[], Uptime | None] = lambda: None
+    """Beside the wall clock, which can be set; None where only that one is known."""
+
+    elapsed: Callable[[], float] = boot_seconds
+    """Seconds of a clock that goes on while this process is stopped or this machine sleeps; for leases."""
+
     rng: Random = field(default_factory=Random)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to let calls in flight end and start nothing new."""
@@ -62,15 +69,19 @@ class Reconciler:
         run_id = await self.store.start_run(trigger=options.trigger, dry_run=options.dry_run, started_at=started_at)
         with structlog.contextvars.bound_contextvars(run_id=run_id):
             log.info("run.started", trigger=options.trigger, dry_run=options.dry_run)
-            report = RunReport(run_id=run_id, started_at=started_at, dry_run=options.dry_run)
+            report = RunReport(
+                run_id=run_id, started_at=started_at, dry_run=options.dry_run, scheduled=options.scheduled
+            )
             try:
                 report = replace(report, tenants=await self._all_tenants(run_id, options))
             except StoreError as exc:
                 # Perhaps the store takes at least this; where not, the run stays visible as one without an end.
                 with contextlib.suppress(StoreError):
-                    await self.store.finish_run(replace(report, problems=(str(exc),)), finished_at=self.now())
+                    await self.store.finish_run(
+                        replace(report, problems=(str(exc),)), finished_at=self._end(started_at)
+                    )
                 raise
-            await self.store.finish_run(report, finished_at=self.now())
+            await self.store.finish_run(report, finished_at=self._end(started_at))
             log.info(
                 "run.finished",
                 trigger=options.trigger,
@@ -81,6 +92,10 @@ class Reconciler:
                 duration_ms=round((time.monotonic() - started) * 1000),
             )
         return report
+
+    def _end(self, started_at: datetime) -> datetime:
+        """Return the present; a clock that was set back must not let a run end before it began."""
+        return max(self.now(), started_at)
 
     async def _all_tenants(self, run_id: int, options: RunOptions) -> tuple[TenantReport, ...]:
         tenants = [tenant for tenant in await self.store.tenants() if self._concerns(tenant, options)]
@@ -114,12 +129,17 @@ class Reconciler:
     async def _isolated_pass(self, tenant: Tenant, run_id: int, options: RunOptions) -> TenantReport:
         """Make one tenant's pass; whatever goes wrong in it is this tenant's report, not the run's end."""
         started = time.monotonic()
-        recorder = Recorder(tenant=tenant.name, store=self.store, lease=None, run_id=run_id, now=self.now)
+        recorder = Recorder(
+            tenant=tenant.name, store=self.store, lease=None, run_id=run_id, now=self.now, uptime=self.uptime
+        )
         with structlog.contextvars.bound_contextvars(tenant=tenant.name):
             try:
                 report = await self._pass(tenant, recorder, options)
             except StoreError:
                 raise
+            except (TenantLeased, TenantParked) as exc:
+                recorder.report_skipped_tenant(exc)
+                report = TenantReport(tenant=tenant.name, outcomes=tuple(recorder.outcomes), error=exc.error_class)
             except DaemonError as exc:
                 report = _cut_short(recorder, exc)
             except Exception:
@@ -139,20 +159,30 @@ class Reconciler:
     async def _pass(self, tenant: Tenant, recorder: Recorder, options: RunOptions) -> TenantReport:
         if tenant.paused:
             return TenantReport(tenant=tenant.name, visited=False)
-        if options.scheduled and tenant.parked_until is not None and self.now() < tenant.parked_until:
+        if options.scheduled and tenant.parked_until is not None and self._is_ahead(tenant.parked_until):
             until = f"{tenant.parked_until:%Y-%m-%dT%H:%M:%SZ}"
             raise TenantParked(f"parked until {until} after {tenant.transient_failures} failures in a row")
         if options.dry_run:
             return await self._open_pass(tenant, recorder, None, options)
-        asked_at = time.monotonic()
+        asked_at = self.elapsed()
         recorder.lease = await self._claim(tenant)
         holder = LeaseHolder(
-            store=self.store, lease=recorder.lease, policy=self.policy, now=self.now, taken_at=asked_at
+            store=self.store,
+            lease=recorder.lease,
+            policy=self.policy,
+            now=self.now,
+            clock=self.elapsed,
+            taken_at=asked_at,
         )
         try:
             return await self._open_pass(tenant, recorder, holder, options)
         finally:
             await self.store.release(recorder.lease)
+
+    def _is_ahead(self, parked_until: datetime) -> bool:
+        """Whether a tenant is still parked; no longer than parking lasts, if a clock was wrong when it was parked."""
+        now = self.now()
+        return now < parked_until <= now + self.policy.breaker_park
 
     async def _claim(self, tenant: Tenant) -> Lease:
         try:

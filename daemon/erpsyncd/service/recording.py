@@ -9,10 +9,10 @@ from datetime import datetime
 import structlog
 
 from erpsyncd.domain.connections import StoredConnection
-from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.intents import Lease, Moment, Uptime
 from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, Verdict
-from erpsyncd.errors import DaemonError
+from erpsyncd.errors import DaemonError, TenantLeased, TenantParked
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -28,6 +28,7 @@ class Recorder:
     lease: Lease | None
     run_id: int
     now: Callable[[], datetime]
+    uptime: Callable[[], Uptime | None]
     outcomes: list[Outcome] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
 
@@ -35,13 +36,17 @@ class Recorder:
         """Commit that a write is about to be sent; return the intent's id."""
         assert self.lease is not None, "a dry run sends nothing"
         return await self.store.open_intent(
-            self.lease, run_id=self.run_id, connection=connection, kind=kind, seen=seen, sent_at=self.now()
+            self.lease, run_id=self.run_id, connection=connection, kind=kind, seen=seen, sent=self.moment()
         )
 
     async def resend_intent(self, intent_id: int) -> None:
         """Commit that the write of an open intent is about to be sent again, or that its time cannot be right."""
         assert self.lease is not None, "a dry run sends nothing"
-        await self.store.resend_intent(self.lease, intent_id, sent_at=self.now())
+        await self.store.resend_intent(self.lease, intent_id, sent=self.moment())
+
+    def moment(self) -> Moment:
+        """Return the present."""
+        return Moment(at=self.now(), uptime=self.uptime())
 
     async def settle(
         self,
@@ -84,6 +89,19 @@ class Recorder:
             Outcome(tenant=self.tenant, key=None, status=status, error_class=error.error_class, error=str(error))
         )
         log.warning(event, tenant=self.tenant, error_class=error.error_class, error=str(error))
+
+    def report_skipped_tenant(self, reason: TenantLeased | TenantParked) -> None:
+        """Put into the report and the log that the tenant was left alone, which is no failure of this pass."""
+        self.outcomes.append(
+            Outcome(
+                tenant=self.tenant,
+                key=None,
+                status=Status.SKIPPED,
+                error_class=reason.error_class,
+                error=str(reason),
+            )
+        )
+        log.info("tenant.skipped", tenant=self.tenant, error_class=reason.error_class, error=str(reason))
 
     async def check(self, check: Check) -> None:
         """Record a HasConnections answer and each record that it says was changed."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -26,7 +25,6 @@ class Recovery:
     remote: Remote
     recorder: Recorder
     settle: timedelta
-    now: Callable[[], datetime]
 
     async def settle_intents(self, intents: tuple[Intent, ...], owners: dict[int, StoredConnection]) -> frozenset[int]:
         """Settle what can be settled; return the row ids of the connections that have to wait.
@@ -73,13 +71,15 @@ class Recovery:
                 f"erpsyncd connections resolve {self.tenant} {connection.key} --id N",
             )
             return False
-        sent_at = intent.sent_at
-        if self.now() < sent_at:
+        now = self.recorder.moment()
+        waited = now.since(intent.sent)
+        if waited < timedelta(0):
             # The clock was set back: how long ago it was is not known, so the wait begins again.
             await self.recorder.resend_intent(intent.id)
-            sent_at = self.now()
-        certain_at = sent_at + self.settle
-        if self.now() < certain_at:
+            waited = timedelta(0)
+        if waited < self.settle:
+            # Both as the clock tells now, which may have been set since.
+            sent_at, certain_at = now.at - waited, now.at - waited + self.settle
             await self._wait(
                 intent,
                 connection,

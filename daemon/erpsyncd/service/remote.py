@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import TypeAlias, TypeVar
 from erpsyncd.domain.connections import ErpConnection, ListedConnection, name_variants
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.plan import candidates, is_twin
-from erpsyncd.domain.ports import PassStore, TenantApi
+from erpsyncd.domain.ports import BeforeSend, PassStore, StillAllowed, TenantApi
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.errors import (
     DaemonError,
@@ -38,9 +37,11 @@ class LeaseHolder:
     lease: Lease
     policy: Policy
     now: Callable[[], datetime]
-    monotonic: Callable[[], float] = time.monotonic
+    clock: Callable[[], float]
+    """Seconds, those included during which this process or machine stood still."""
+
     taken_at: float
-    """Monotonic seconds, read before the claim was sent, so that our idea of its end is never too late."""
+    """What `clock` said before the claim was sent, so that our idea of its end is never too late."""
 
     _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -53,11 +54,16 @@ class LeaseHolder:
         seconds = self.policy.lease.total_seconds()
         budget = self.policy.call_budget.total_seconds()
         async with self._renewing:
-            asked_at = self.monotonic()
+            asked_at = self.clock()
             if asked_at + budget <= self.taken_at + seconds:
                 return
             await self.store.renew(self.lease, now=self.now(), seconds=seconds)
             self.taken_at = asked_at
+
+    def departure(self) -> StillAllowed:
+        """Return what says, from now on, whether a request that was prepared now may still leave."""
+        last_moment = self.clock() + self.policy.leave_within.total_seconds()
+        return lambda: self.clock() <= last_moment
 
 
 @dataclass(kw_only=True)
@@ -164,11 +170,15 @@ class Remote:
             if observed and is_twin(observed, erp_connector_id=erp_connector_id, display_name=display_name)
         )
 
-    def _covered(self, on_send: OnSend) -> OnSend:
-        async def covered() -> None:
-            if self.holder is not None:
-                await self.holder.cover_call()
+    def _covered(self, on_send: OnSend) -> BeforeSend:
+        async def covered() -> StillAllowed:
+            assert self.holder is not None, "a dry run sends nothing"
+            # Taken before the lease is looked at and the intent gets its time: whatever holds us up from here
+            # on, the request leaves while both are true, or not at all.
+            still_allowed = self.holder.departure()
+            await self.holder.cover_call()
             await on_send()
+            return still_allowed
 
         return covered
 

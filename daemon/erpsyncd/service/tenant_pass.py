@@ -93,7 +93,6 @@ class TenantPass:
             remote=self.remote,
             recorder=self.recorder,
             settle=self.policy.settle,
-            now=self.now,
         )
         return await recovery.settle_intents(intents, owners)
 
@@ -101,7 +100,7 @@ class TenantPass:
         due = await self.store.due_connections(
             self.tenant.id,
             now=self.now(),
-            honour_backoff=self.options.scheduled,
+            longest_backoff=self.policy.backoff_longest if self.options.scheduled else None,
             using=self.resolved.changed if self.options.dry_run else frozenset(),
         )
         self._due_in_sync = sum(connection.state is State.IN_SYNC for connection in due)

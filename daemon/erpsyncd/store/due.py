@@ -7,14 +7,14 @@ sync, except `owned_ids`, which a pass asks for before creates and deletes only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from erpsyncd.domain.connections import ConnectionRowId, State
-from erpsyncd.domain.intents import Intent
+from erpsyncd.domain.intents import Intent, Moment, Uptime
 from erpsyncd.domain.results import ChangeKind
 from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.tenants import TenantId
@@ -43,17 +43,21 @@ _BACKING_OFF = (State.FAILED, State.MISSING, State.REPLACED)
 RIPENS_ON_CHANGE = (State.IN_SYNC, State.DRIFTED, State.FAILED, State.INCOMPLETE)
 
 
-def select_due(tenant_id: TenantId, *, now: datetime, honour_backoff: bool) -> Select[Any]:
-    """Return the query for the connections that a pass has to work on. It reads the partial index only."""
+def select_due(tenant_id: TenantId, *, now: datetime, longest_backoff: timedelta | None) -> Select[Any]:
+    """Return the query for the connections that a pass has to work on. It reads the partial index only.
+
+    A `next_attempt_at` further away than `longest_backoff` was made by a clock that was wrong.
+    """
     query = select_connections(
         connections.c.tenant_id == tenant_id,
         NOT_IN_SYNC,
         # All states in one list, so that the index leads past what is deleted too.
         connections.c.state.in_((*_ALWAYS_DUE, *_BACKING_OFF)),
     )
-    if not honour_backoff:
+    if longest_backoff is None:
         return query
-    ripe = or_(connections.c.next_attempt_at.is_(None), connections.c.next_attempt_at <= now)
+    waits = connections.c.next_attempt_at
+    ripe = or_(waits.is_(None), waits <= now, waits > now + longest_backoff)
     return query.where(or_(connections.c.state.in_(_ALWAYS_DUE), ripe))
 
 
@@ -62,11 +66,11 @@ def due_rows(
     tenant_id: TenantId,
     *,
     now: datetime,
-    honour_backoff: bool,
+    longest_backoff: timedelta | None,
     using: frozenset[Reference],
 ) -> list[Row[Any]]:
     """Return the rows that are due, and those that would be if these references had changed; by key."""
-    found = {row.id: row for row in connection.execute(select_due(tenant_id, now=now, honour_backoff=honour_backoff))}
+    found = {row.id: row for row in connection.execute(select_due(tenant_id, now=now, longest_backoff=longest_backoff))}
     for chunk in chunks(sorted(map(str, using))):
         users = (
             select(connection_references.c.connection_id)
@@ -130,10 +134,16 @@ def open_intents(connection: Connection, tenant_id: TenantId) -> tuple[Intent, .
             erp_connector_id=row.erp_connector_id,
             display_name=row.display_name,
             seen=seen[row.listing_id],
-            sent_at=row.sent_at,
+            sent=_sent(row),
         )
         for row in rows
     )
+
+
+def _sent(row: Row[Any]) -> Moment:
+    known = row.sent_boot_id is not None
+    uptime = Uptime(boot_id=row.sent_boot_id, seconds=row.sent_uptime) if known else None
+    return Moment(at=row.sent_at, uptime=uptime)
 
 
 def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:

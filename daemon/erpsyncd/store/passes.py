@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from erpsyncd.domain.connections import StoredConnection
 from erpsyncd.domain.fingerprints import Fingerprinter
-from erpsyncd.domain.intents import Intent, Lease
+from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.tenants import Tenant, TenantId
@@ -132,14 +132,14 @@ class PassOperations:
         tenant_id: TenantId,
         *,
         now: datetime,
-        honour_backoff: bool,
+        longest_backoff: timedelta | None,
         using: frozenset[Reference] = frozenset(),
     ) -> tuple[StoredConnection, ...]:
         """Return the connections that a pass has to work on, by key."""
         sealer = await self._sealer()
 
         def read(connection: Connection) -> tuple[StoredConnection, ...]:
-            rows = due.due_rows(connection, tenant_id, now=now, honour_backoff=honour_backoff, using=using)
+            rows = due.due_rows(connection, tenant_id, now=now, longest_backoff=longest_backoff, using=using)
             return tuple(read_connection(row, sealer) for row in rows)
 
         return await self._read(read)
@@ -174,7 +174,7 @@ class PassOperations:
         connection: StoredConnection,
         kind: ChangeKind,
         seen: frozenset[int],
-        sent_at: datetime,
+        sent: Moment,
     ) -> int:
         """Record that a write call is about to be made; the connection becomes `in_flight`. Return the intent's id.
 
@@ -184,14 +184,14 @@ class PassOperations:
         return await self._write(
             lease,
             lambda transaction: settling.open_intent(
-                transaction, lease, run_id=run_id, stored=connection, kind=kind, seen=seen, sent_at=sent_at
+                transaction, lease, run_id=run_id, stored=connection, kind=kind, seen=seen, sent=sent
             ),
         )
 
-    async def resend_intent(self, lease: Lease, intent_id: int, *, sent_at: datetime) -> None:
+    async def resend_intent(self, lease: Lease, intent_id: int, *, sent: Moment) -> None:
         """Give an open intent a new time of sending."""
         await self._write(
-            lease, lambda transaction: settling.resend_intent(transaction, lease, intent_id, sent_at=sent_at)
+            lease, lambda transaction: settling.resend_intent(transaction, lease, intent_id, sent=sent)
         )
 
     async def settle(

@@ -10,7 +10,7 @@ from functools import lru_cache
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from erpsyncd.domain.connections import State, StoredConnection
-from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.intents import Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Outcome, Verdict
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import NotTried
@@ -31,7 +31,7 @@ def open_intent(
     stored: StoredConnection,
     kind: ChangeKind,
     seen: frozenset[int],
-    sent_at: datetime,
+    sent: Moment,
 ) -> int:
     """Record that a write call is about to be made; return the intent's id.
 
@@ -48,7 +48,7 @@ def open_intent(
             connections.c.tenant_id == lease.tenant_id,
             connections.c.present == stored.present,
         )
-        .values(state=State.IN_FLIGHT.value, updated_at=sent_at)
+        .values(state=State.IN_FLIGHT.value, updated_at=sent.at)
     )
     if marked.rowcount == 0:
         raise NotTried(
@@ -63,13 +63,13 @@ def open_intent(
             erp_connector_id=stored.template.erp_connector_id,
             display_name=stored.template.display_name,
             listing_id=_keep_listing(connection, lease.tenant_id, seen) if seen else None,
-            sent_at=sent_at,
+            **_sent(sent),
         )
     )
     return inserted_id(opened)
 
 
-def resend_intent(connection: Connection, lease: Lease, intent_id: int, *, sent_at: datetime) -> None:
+def resend_intent(connection: Connection, lease: Lease, intent_id: int, *, sent: Moment) -> None:
     """Give an open intent a new time of sending.
 
     Raises:
@@ -77,7 +77,7 @@ def resend_intent(connection: Connection, lease: Lease, intent_id: int, *, sent_
     """
     leases.check(connection, lease)
     connection.execute(
-        update(intents).where(intents.c.id == intent_id, intents.c.tenant_id == lease.tenant_id).values(sent_at=sent_at)
+        update(intents).where(intents.c.id == intent_id, intents.c.tenant_id == lease.tenant_id).values(**_sent(sent))
     )
 
 
@@ -121,6 +121,15 @@ def forget_listings(connection: Connection, tenant_id: TenantId) -> None:
             listings.c.tenant_id == tenant_id, ~exists().where(intents.c.listing_id == listings.c.id)
         )
     )
+
+
+def _sent(sent: Moment) -> Values:
+    uptime = sent.uptime
+    return {
+        "sent_at": sent.at,
+        "sent_boot_id": uptime and uptime.boot_id,
+        "sent_uptime": uptime and uptime.seconds,
+    }
 
 
 def _settled(verdict: Verdict, outcome: Outcome | None) -> Values:

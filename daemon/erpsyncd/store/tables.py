@@ -25,7 +25,7 @@ from sqlalchemy import (
 from erpsyncd.store.columns import ForeignText, Json, RowId, UtcDateTime
 
 #: The revisions that this program knows, oldest first. A store at any other one is newer than the program.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 
 #: What a store must be at; alembic agrees, which a test proves, so that no start has to import it.
 HEAD = REVISIONS[-1]
@@ -174,6 +174,8 @@ intents = Table(
     Column("display_name", Text, nullable=False),
     Column("listing_id", RowId, ForeignKey("listings.id"), index=True),
     Column("sent_at", UtcDateTime, nullable=False),
+    Column("sent_boot_id", Text),
+    Column("sent_uptime", Float),  # seconds since that start of the sending machine
     sqlite_autoincrement=True,  # so that a late settlement cannot hit another intent
 )
 
