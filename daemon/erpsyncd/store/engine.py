@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine import URL, ExceptionContext
 
-from erpsyncd.errors import ConfigurationError
+from erpsyncd.store import sqlite_file
 from erpsyncd.store.addresses import sqlite_path
+from erpsyncd.store.failures import directory_missing, file_error
 
 #: How long one SQLite connection waits for another one's transaction. An import of 10,000 connections is
 #: one transaction.
@@ -20,19 +21,48 @@ _BUSY_SECONDS = 30.0
 #: The execution option by which a transaction says that it will write.
 _WRITES = "erpsyncd_writes"
 
+#: After these SQLite connections are not used again. One that was opened while the file was read-only stays so for
+#: ever, and a statement that failed in this way has ended the transaction around it, its savepoints with it.
+_GIVEN_UP = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
-def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
-    """Return an engine; nothing is connected yet. Migrations of SQLite want `foreign_keys` off.
+#: PostgreSQL's word for a server that only answers questions, as the old one does after a failover.
+_READ_ONLY_SERVER = "25006"
+
+
+def make_engine(url: URL, *, foreign_keys: bool = True, time_limits: bool = True) -> Engine:
+    """Return an engine; nothing is connected yet.
+
+    Migrations want both switches off: `foreign_keys` on SQLite, and `time_limits` on PostgreSQL, where a table may
+    take its time to change.
 
     Raises:
         ConfigurationError: there is no directory for the database's file, or it cannot be made.
+        StoreError: there is no room for the file.
     """
     path = sqlite_path(url)
     if path is None:
-        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+        engine = create_engine(url, hide_parameters=True, pool_pre_ping=True)
+        _limit_answers(engine, time_limits=time_limits)
+        return engine
     _create_file(path)
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None})
-    _control_transactions(engine, foreign_keys=foreign_keys)
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        creator=lambda: sqlite_file.connect(path, busy_seconds=_BUSY_SECONDS, foreign_keys=foreign_keys),
+    )
+    _control_transactions(engine)
     return engine
 
 
@@ -51,23 +81,13 @@ def _create_file(path: Path) -> None:
     except FileExistsError:
         return
     except FileNotFoundError:
-        raise ConfigurationError(
-            f"the store's directory {path.parent} does not exist; create it or set store.url"
-        ) from None
+        raise directory_missing(path) from None
     except OSError as exc:
-        raise ConfigurationError(f"the store {path} cannot be created: {exc.strerror}") from exc
+        raise file_error(f"the store {path} cannot be created", exc) from exc
 
 
-def _control_transactions(engine: Engine, *, foreign_keys: bool) -> None:
+def _control_transactions(engine: Engine) -> None:
     """Begin transactions ourselves: the driver (told not to: `isolation_level`) would begin them late or never."""
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: DBAPIConnection, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
-        cursor.close()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -75,3 +95,27 @@ def _control_transactions(engine: Engine, *, foreign_keys: bool) -> None:
         # any waiting, if somebody wrote in between: one that will write says so when it begins.
         writes = connection.get_execution_options().get(_WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+
+    @event.listens_for(engine, "handle_error")
+    def give_up(context: ExceptionContext) -> None:
+        code = getattr(context.original_exception, "sqlite_errorcode", None)
+        # The low byte is the kind of error, the rest says more about it.
+        if code is not None and code & 0xFF in _GIVEN_UP:
+            context.is_disconnect = True
+
+
+def _limit_answers(engine: Engine, *, time_limits: bool) -> None:
+    """Let PostgreSQL connections give up on a server that does not answer, and on one that may not write."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+        from erpsyncd.store import server_connection  # noqa: PLC0415 -- the driver is an extra
+
+        if not time_limits:
+            return None
+        return server_connection.connect(*arguments, **options)
+
+    @event.listens_for(engine, "handle_error")
+    def give_up(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY_SERVER:
+            context.is_disconnect = True

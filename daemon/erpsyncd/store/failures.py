@@ -5,9 +5,11 @@ Neither a statement's parameters nor a password get into a message.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
@@ -20,24 +22,57 @@ _UNUSABLE = {
     "SQLITE_READONLY": "is not writable for this user; look at its owner, its mode and those of its directory",
     "SQLITE_PERM": "is not accessible for this user; look at its owner and mode",
 }
+_LOCKED = "is locked by another program for too long; look for one that has it open"
+_NO_ROOM = "cannot be written: the disk failed or is full, or a quota or a limit on the size of files is reached"
 _BROKEN = {
-    "SQLITE_BUSY": "is locked by another program for too long; look for one that has it open",
+    "SQLITE_BUSY": _LOCKED,
+    "SQLITE_PROTOCOL": _LOCKED,
     "SQLITE_FULL": "cannot grow: the disk is full",
+    # SQLite asks only whether the disk is full; a quota and a limit (ulimit -f, LimitFSIZE=) look like failures.
+    "SQLITE_IOERR_WRITE": _NO_ROOM,
+    "SQLITE_IOERR_SHMSIZE": _NO_ROOM,
     "SQLITE_IOERR": "cannot be read or written: the disk failed",
     "SQLITE_CORRUPT": "is damaged; restore it from a backup",
 }
 
+#: What a file system says when it may be different the next time.
+_PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
+)
+
+#: PostgreSQL's codes that need more than its sentence: what to do.
+_SERVER_HINTS = {
+    "42501": "grant its user what it needs",
+    "25006": "this server only answers questions; look whether another one is the primary now",
+    "53100": "its disk is full",
+    "55P03": "another program locks these rows for too long; look for one that has a transaction open",
+    "57014": "it took too long, or somebody cancelled it",
+}
+
+
+def file_error(sentence: str, error: OSError) -> DaemonError:
+    """Return the error for a file that cannot be made or written: a failure if it may pass, else configuration."""
+    words = f"{sentence}: {error.strerror}"
+    return StoreError(words) if error.errno in _PASSING else ConfigurationError(words)
+
+
+def directory_missing(path: Path) -> ConfigurationError:
+    """Return the error for a store whose directory does not exist."""
+    return ConfigurationError(f"the store's directory {path.parent} does not exist; create it or set store.url")
+
 
 @contextmanager
-def database_errors_translated(place: str) -> Iterator[None]:
+def database_errors_translated(place: str, *, has_worked: bool = False) -> Iterator[None]:
     """Turn what the driver raises into `StoreError`, or `ConfigurationError` where only an operator can help.
 
-    `place` is the store's address as `shown` renders it.
+    `place` is the store's address as `shown` renders it. A store that `has_worked` in this process is set up right:
+    whatever fails then is a `StoreError`, which may pass, and must not end a daemon for good.
     """
     try:
         yield
     except DBAPIError as exc:
-        raise _translated(exc, place) from exc
+        error = _translated(exc, place)
+        raise (StoreError(str(error)) if has_worked else error) from exc
     except StatementError as exc:
         if exc.orig is None:
             raise StoreError(f"the store {place} failed: {type(exc).__name__}") from exc
@@ -69,11 +104,12 @@ def _of_postgres(error: BaseException | None, place: str) -> DaemonError:
     code = getattr(error, "sqlstate", None) or ""
     # The server's sentence alone: its details repeat whole rows.
     words = getattr(getattr(error, "diag", None), "message_primary", None) or _first_line(error)
-    if code == "42501":
-        return ConfigurationError(f"the store {place} refuses: {words}; grant its user what it needs")
     if not code:
         return StoreError(f"the store {place} does not answer: {words}; look at the server and at store.url")
-    return StoreError(f"the store {place} failed: {words} ({code})")
+    hint = f"; {_SERVER_HINTS[code]}" if code in _SERVER_HINTS else ""
+    if code == "42501":
+        return ConfigurationError(f"the store {place} refuses: {words}{hint}")
+    return StoreError(f"the store {place} failed: {words} ({code}){hint}")
 
 
 def _first_line(error: BaseException | None) -> str:

@@ -12,10 +12,12 @@ import hashlib
 import os
 import secrets
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from erpsyncd.errors import ConfigurationError
+from erpsyncd.store.failures import file_error
 
 KEY_BYTES = 32
 
@@ -73,21 +75,21 @@ def create_key_file(path: Path) -> KeyRing:
 
     Raises:
         ConfigurationError: it cannot be written.
+        StoreError: there is no room for it.
     """
     line = base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n"
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        _write_durably(draft, line)
         try:
-            # A link appears whole or not at all and, like O_EXCL, never in another file's place.
-            os.link(draft, path)
-        except FileExistsError:
-            pass
+            _write_durably(draft, line)
+            with suppress(FileExistsError):
+                # A link appears whole or not at all and, like O_EXCL, never in another file's place.
+                os.link(draft, path)
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         _sync_directory(path.parent)
     except OSError as exc:
-        raise ConfigurationError(f"the key file {path} cannot be written: {exc.strerror}") from exc
+        raise file_error(f"the key file {path} cannot be written", exc) from exc
     return read_key_ring(path)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from erpsyncd.errors import ConfigurationError, RunInProgress
+from erpsyncd.errors import RunInProgress
+from erpsyncd.store.failures import file_error
 
 #: `is_held` takes the lock for an instant; who wants it for good tries again for this long.
 _PATIENCE_SECONDS = 0.2
@@ -28,25 +30,33 @@ class ProcessLock:
         Raises:
             RunInProgress: another process holds it.
             ConfigurationError: the lock file cannot be opened.
+            StoreError: there is no room for the lock file.
         """
         if self._descriptor is not None:
-            return False
+            if self._is_at_its_path(self._descriptor):
+                return False
+            # Somebody moved it away with the store: whoever locks the file that is there now would not see ours.
+            self.release()
         descriptor = self._open()
         if not _lock_patiently(descriptor):
             error = self._in_progress(descriptor)
             os.close(descriptor)
             raise error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _note(descriptor, f"{os.getpid()}\n")
         self._descriptor = descriptor
         return True
 
     def release(self) -> None:
         """Give the lock back, if it is held. The end of the process does so too."""
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
+            _note(self._descriptor, "")
             os.close(self._descriptor)
             self._descriptor = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this object took it, wherever its file is now."""
+        return self._descriptor is not None
 
     def is_held(self) -> bool:
         """Say whether any process holds it now, this one or another."""
@@ -57,6 +67,13 @@ class ProcessLock:
             return not _lock(descriptor, fcntl.LOCK_SH)
         finally:
             os.close(descriptor)
+
+    def _is_at_its_path(self, descriptor: int) -> bool:
+        held = os.fstat(descriptor)
+        try:
+            return os.path.samestat(held, self.path.stat())
+        except FileNotFoundError:
+            return False
 
     def _in_progress(self, descriptor: int) -> RunInProgress:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
@@ -69,7 +86,14 @@ class ProcessLock:
         try:
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as exc:
-            raise ConfigurationError(f"the lock file {self.path} cannot be opened: {exc.strerror}") from exc
+            raise file_error(f"the lock file {self.path} cannot be opened", exc) from exc
+
+
+def _note(descriptor: int, text: str) -> None:
+    """Write who holds the lock, for others to read; where the disk is full they are not told."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
 
 
 def _lock_patiently(descriptor: int) -> bool:

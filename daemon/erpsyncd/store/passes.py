@@ -190,9 +190,7 @@ class PassOperations:
 
     async def resend_intent(self, lease: Lease, intent_id: int, *, sent: Moment) -> None:
         """Give an open intent a new time of sending."""
-        await self._write(
-            lease, lambda transaction: settling.resend_intent(transaction, lease, intent_id, sent=sent)
-        )
+        await self._write(lease, lambda transaction: settling.resend_intent(transaction, lease, intent_id, sent=sent))
 
     async def settle(
         self,

@@ -12,7 +12,7 @@ from importlib.resources import as_file, files
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 
-from erpsyncd.errors import ConfigurationError
+from erpsyncd.errors import ConfigurationError, StoreError
 from erpsyncd.store.addresses import shown, sqlite_path
 from erpsyncd.store.database import Database
 from erpsyncd.store.engine import make_engine, to_write
@@ -58,16 +58,19 @@ def refuse_if_not_current(connection: Connection, place: str) -> None:
         raise _behind(place)
 
 
-def make_current(database: Database) -> None:
+def make_current(database: Database, *, may_be_empty: bool = True) -> None:
     """Bring a SQLite store to this program's revision; refuse a PostgreSQL store that is behind.
 
     Raises:
         ConfigurationError: the store is newer, is none, or has to be upgraded by an operator.
+        StoreError: it is empty, and may not be.
     """
     with database.read() as connection:
         found = standing(connection, database.place)
     if found is Standing.CURRENT:
         return
+    if found is Standing.EMPTY and not may_be_empty:
+        raise emptied(database.place)
     if not database.is_sqlite:
         raise _behind(database.place)
     upgrade(database.url)
@@ -83,7 +86,7 @@ def upgrade(url: URL) -> bool:
     place = shown(url)
     # Foreign keys are off, or dropping a table that SQLite can only change by making it anew would empty
     # the tables that refer to it.
-    engine = make_engine(url, foreign_keys=False)
+    engine = make_engine(url, foreign_keys=False, time_limits=False)
     try:
         with database_errors_translated(place), to_write(engine).begin() as connection:
             if sqlite_path(url) is None:
@@ -125,6 +128,14 @@ def _refuse_if_newer(found: tuple[str, ...], place: str) -> None:
             f"the store {place} is at revision {', '.join(unknown)}, which this version does not know (it is made "
             f"for {HEAD}); a newer erpsyncd upgraded it, so update erpsyncd here too"
         )
+
+
+def emptied(place: str) -> StoreError:
+    """Return the error for a store that was taken away while it was in use. Nobody begins a new one on his own."""
+    return StoreError(
+        f"the store {place} was replaced by an empty one while it was in use; put a backup there, or start erpsyncd "
+        "anew to begin with it"
+    )
 
 
 def _behind(place: str) -> ConfigurationError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,6 +39,17 @@ class SqlStore(PassOperations, CommandOperations):
         """
         self._vault.unlock()
 
+    async def start_run(self, *, trigger: str, dry_run: bool, started_at: datetime) -> int:
+        """Record that a run began. A store whose file was found replaced before is opened anew, as at a start.
+
+        Raises:
+            ConfigurationError: what is there now is no store for this program or its key.
+            RunInProgress: another process has it.
+        """
+        if self._database.is_lost:
+            await asyncio.to_thread(self._take_up_again)
+        return await super().start_run(trigger=trigger, dry_run=dry_run, started_at=started_at)
+
     def lock_process(self) -> None:
         """Become the one process that makes writing passes over a SQLite store, until `close`.
 
@@ -54,6 +67,15 @@ class SqlStore(PassOperations, CommandOperations):
         with self._database.write() as connection:
             leases.free_all(connection)
             history.mark_interrupted(connection)
+
+    def _take_up_again(self) -> None:
+        """Begin with what is at the store's place now."""
+        with self._database.found_again():
+            schema.make_current(self._database, may_be_empty=False)
+            self._vault.unlock_again()
+            if self._lock is not None and self._lock.is_ours:
+                self._lock.acquire()
+                self.free_leases()
 
     def close(self) -> None:
         """Write what waits to be written, and let go of everything."""

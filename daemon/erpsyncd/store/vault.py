@@ -15,6 +15,7 @@ from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.errors import ConfigurationError
 from erpsyncd.store.database import Database
 from erpsyncd.store.keys import KEY_FILE, KeyRing, create_key_file, read_key_ring
+from erpsyncd.store.schema import emptied
 from erpsyncd.store.sealing import FINGERPRINT_KEY, Sealer
 from erpsyncd.store.tables import store_metadata
 
@@ -55,6 +56,21 @@ class Vault:
         with self._lock:
             if self._unlocked is None:
                 self._unlocked = self._unlock()
+            return self._unlocked
+
+    def unlock_again(self) -> Unlocked:
+        """Read the key anew, for another database at the store's place.
+
+        Raises:
+            ConfigurationError: as `unlock`.
+            StoreError: nobody has worked with this database yet.
+        """
+        with self._lock:
+            self._unlocked = None
+            with self._database.read() as connection:
+                if _read_metadata(connection) is None:
+                    raise emptied(self._database.place)
+            self._unlocked = self._unlock()
             return self._unlocked
 
     def _unlock(self) -> Unlocked:

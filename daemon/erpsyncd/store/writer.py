@@ -2,7 +2,8 @@
 
 One thread takes whatever waits, runs each write inside a savepoint of its own, commits once and only then
 lets the callers go on. A write that fails (a lost lease, say) is rolled back alone; a commit that fails
-fails everybody in it.
+fails everybody in it. Whether such a commit can be found on disk later is not known: nobody may go on as if it could,
+nor as if it could not.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
-from erpsyncd.errors import DaemonError, StoreError
+from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
 from erpsyncd.store.database import Database
-from erpsyncd.store.failures import database_errors_translated
 
 T = TypeVar("T")
 Write: TypeAlias = Callable[[Connection], T]
+
+#: So long may a transaction wait for its next statement; after that a PostgreSQL server ends it. It has locked its
+#: tenants' rows, and a process that stands still, or a machine that is gone, would keep them longer than any lease.
+IDLE_SECONDS = 30.0
 
 #: So many share a transaction at most: enough that fsync costs nothing, few enough that nobody waits long.
 MAX_BATCH = 256
@@ -103,13 +107,16 @@ class GroupCommitWriter:
         turn = [waiting for waiting in batch if waiting.future.set_running_or_notify_cancel()]
         if not turn:
             return
+        committing = False
         try:
             with self._database.write() as connection:
+                _limit_idling(connection)
                 for waiting in sorted(turn, key=lambda waiting: waiting.order):
                     self._attempt(connection, waiting)
+                committing = True
         except Exception as exc:  # noqa: BLE001 -- whatever it is belongs to the callers, and the thread must live
             for waiting in turn:
-                waiting.error = _not_committed(exc)
+                waiting.error = _not_committed(exc, committing=committing)
         for waiting in turn:
             waiting.settle()
 
@@ -117,7 +124,7 @@ class GroupCommitWriter:
         """Run one write in its own savepoint. Only what breaks the whole transaction is raised."""
         savepoint = connection.begin_nested()
         try:
-            with database_errors_translated(self._database.place):
+            with self._database.errors_translated():
                 waiting.result = waiting.write(connection)
                 savepoint.commit()
         except Exception as exc:
@@ -127,10 +134,19 @@ class GroupCommitWriter:
             waiting.error = exc
 
 
-def _not_committed(cause: Exception) -> Exception:
+def _limit_idling(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        milliseconds = round(IDLE_SECONDS * 1000)
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}")
+
+
+def _not_committed(cause: Exception, *, committing: bool) -> Exception:
     """Return an exception of its own for each caller: they raise it at the same time."""
     if not isinstance(cause, DaemonError):
         return cause
-    error = StoreError(f"nothing was written: {cause}")
+    # A commit whose answer is lost, or that fails while it waits for the disk, may be found there later.
+    effect = "it is not known whether this was written" if committing else "nothing was written"
+    kind = ConfigurationError if isinstance(cause, ConfigurationError) else StoreError
+    error = kind(f"{effect}: {cause}")
     error.__cause__ = cause
     return error
