@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.envelopes import services_namespace
 from erpsyncd.netserver.failures import FAILED_AUTHENTICATION, Fault, short_type
 from erpsyncd.netserver.xml_replies import Element, is_blank, is_nil, namespace_of, read_bool
@@ -17,7 +18,7 @@ def find_fault(envelope: Element, version: int) -> Fault | None:
     """Return what went wrong, if the envelope says so in any of the ways there are.
 
     Raises:
-        Unreadable: `Succeeded` is neither true nor false.
+        Unreadable: `Succeeded` is neither true nor false, or a header comes twice.
     """
     soap = namespace_of(envelope)
     for child in envelope.iterfind(f"{{{soap}}}Body/{{{soap}}}Fault"):
@@ -33,14 +34,17 @@ def succeeded(envelope: Element, version: int) -> bool | None:
     """Return what the header says in so many words; None where it does not.
 
     Raises:
-        Unreadable: `Succeeded` is neither true nor false.
+        Unreadable: `Succeeded` is neither true nor false, or comes twice.
     """
     flag = _header_part(envelope, "Succeeded", version)
     return None if flag is None or is_blank(flag) else read_bool(flag)
 
 
 def _header_part(envelope: Element, name: str, version: int) -> Element | None:
-    return envelope.find(f"{{{namespace_of(envelope)}}}Header/{{{services_namespace(version)}}}{name}")
+    found = envelope.findall(f"{{{namespace_of(envelope)}}}Header/{{{services_namespace(version)}}}{name}")
+    if len(found) > 1:  # which of them would be meant?
+        raise Unreadable(f"{name} comes twice")
+    return found[0] if found else None
 
 
 def _local(element: Element) -> str:

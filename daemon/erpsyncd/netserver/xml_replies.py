@@ -99,11 +99,13 @@ def read_reply(envelope: Element, carrier: Carrier[T], version: int) -> T:
         Unreadable: it is another operation's reply, or a member of it cannot be read.
     """
     body = envelope.find(f"{{{namespace_of(envelope)}}}Body")
-    wrapper = next(iter(body), None) if body is not None else None
+    wrapper, *others = body if body is not None and len(body) else (None,)
     if wrapper is None:
         raise Unreadable("its body is empty")
     if wrapper.tag != f"{{{services_namespace(version)}}}{carrier.name}":
         raise Unreadable(f"its body is not a {carrier.name} of Services{version}")
+    if any(other.tag == wrapper.tag for other in others):
+        raise Unreadable(f"its body holds more than one {carrier.name}")
     result: T = carrier_reader(carrier, version)(wrapper)
     return result
 
@@ -116,10 +118,16 @@ def carrier_reader(carrier: Carrier[T], version: int) -> Callable[[Element], T]:
 
     def read(element: Element) -> T:
         values = dict(carrier.defaults)
+        came: set[str] = set()
         for child in element:
             found = readers.get(child.tag)
-            if found is not None and not is_nil(child):
-                name, read_member = found
+            if found is None:
+                continue
+            name, read_member = found
+            if name in came:  # two ids: which of them would be ours?
+                raise Unreadable(f"{name} comes twice")
+            came.add(name)
+            if not is_nil(child):
                 try:
                     values[name] = read_member(child)
                 except Unreadable as problem:
