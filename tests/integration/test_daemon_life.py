@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from erpsyncd.service.reconciler import Reconciler
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONG = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 SCHEDULE = Schedule(reconcile=LONG, quote_check=LONG, prune=LONG, jitter=timedelta(0), stop_within=LONG)
 
 
@@ -194,37 +196,49 @@ async def test_a_hung_run_is_cut_off(cut_by: str) -> None:
     assert {"service.stopping", "service.cut_off", "service.stopped"} <= {line["event"] for line in logs}
 
 
-@dataclass
-class FakeScheduler:
-    """Notes what is asked of it."""
+@pytest.mark.parametrize(
+    ("schedule", "jump", "expected"),
+    [
+        (timedelta(hours=1), 1.0, timedelta(minutes=40)),
+        (timedelta(hours=1), 600.0, timedelta(minutes=30)),
+        (timedelta(hours=1), 86_400.0, timedelta(0)),
+        (timedelta(hours=1), -86_400.0, timedelta(minutes=40)),
+        ("40 * * * *", -86_400.0, timedelta(minutes=40)),
+        ("40 * * * *", -1_800.0, timedelta(minutes=10)),
+        ("40 * * * *", 86_400.0, timedelta(0)),
+    ],
+)
+async def test_clock_jumps_are_mended(
+    monkeypatch: pytest.MonkeyPatch, schedule: timedelta | str, jump: float, expected: timedelta
+) -> None:
+    """At noon the next pass is due at 12:40; then the clock is set, and this is how long it takes from there.
 
-    asked: list[str] = field(default_factory=list)
+    What was missed is due now, an interval goes on, a time of day counts as the clock tells it, and a correction
+    of a second is nothing.
+    """
+    clock = [NOW.timestamp()]
 
-    def wakeup(self) -> None:
-        self.asked.append("wakeup")
+    class FakeDatetime(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.fromtimestamp(clock[0], tz)
 
-    def reschedule_job(self, name: str, *, trigger: object) -> None:
-        self.asked.append(name)
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", FakeDatetime)
+    daemon = make_daemon(FakeReconciler(), wall_clock=lambda: clock[0])
+    daemon._clock_offset = clock[0] - time.monotonic()
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    scheduler.start(paused=True)
+    job = scheduler.add_job(daemon._reconcile, _trigger(schedule, timedelta(0)), next_run_time=NOW + 40 * MINUTE)
 
+    clock[0] += jump
+    daemon._mend_clock_jump(scheduler)
+    once = job.next_run_time
+    daemon._mend_clock_jump(scheduler)
 
-async def test_clock_jumps_are_mended() -> None:
-    """Forward, missed jobs are due now; back, they are armed anew; small corrections are nothing."""
-    wall = [1_000_000.0]
-    reconciler = FakeReconciler()
-    daemon = make_daemon(reconciler, wall_clock=lambda: wall[0])
-    async with running(daemon) as task:
-        await reconciler.ran.wait()
-        os.kill(os.getpid(), signal.SIGTERM)
-        await task
-    found = {}
-    for jump in (5.0, 86_400.0, -86_400.0):
-        scheduler = FakeScheduler()
-        wall[0] += jump
-        daemon._mend_clock_jump(cast("AsyncIOScheduler", scheduler))
-        daemon._mend_clock_jump(cast("AsyncIOScheduler", scheduler))
-        found[jump] = scheduler.asked
-
-    assert {5.0: [], 86_400.0: ["wakeup"], -86_400.0: ["reconcile", "quote_check", "prune"]} == found
+    now = datetime.fromtimestamp(clock[0], UTC)
+    assert abs(expected - (once - (NOW if jump == 1.0 else now))) < timedelta(seconds=1)
+    assert once == job.next_run_time
+    scheduler.shutdown(wait=False)
 
 
 def test_triggers_are_intervals_or_cron() -> None:

@@ -25,9 +25,9 @@ from erpsyncd.service.reconciler import Reconciler
 
 log = structlog.stdlib.get_logger(__name__)
 
-_CLOCK_LOOKS = timedelta(seconds=5)
-#: A wall clock that is slewed by NTP stays within this between two looks.
-_CLOCK_TOLERANCE = timedelta(seconds=30)
+_CLOCK_LOOKS = timedelta(seconds=1)
+#: Less than this between two looks is this process waiting for its turn, not a clock that was set.
+_CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,17 +198,24 @@ class Daemon:
             self._mend_clock_jump(scheduler)
 
     def _mend_clock_jump(self, scheduler: AsyncIOScheduler) -> None:
-        """Look at the jobs again when the wall clock was set: they wait for a time of day that may be far off now."""
+        """Look at the jobs again when the wall clock was set: they wait for a time of day that may be far off now.
+
+        After a jump forward, as a machine that slept sees it, what was missed is due now, once. After one back,
+        an interval ends when it would have ended, and a time of day comes when the clock says so.
+        """
         jump = self.wall_clock() - time.monotonic() - self._clock_offset
         if abs(jump) <= _CLOCK_TOLERANCE.total_seconds():
             return
         self._clock_offset += jump
         log.warning("clock.jumped", seconds=round(jump))
-        if jump > 0:
-            # Forward, as after a suspend: what was missed is due now, once.
-            scheduler.wakeup()
-        else:
-            self._rearm(scheduler)
+        now = datetime.fromtimestamp(self.wall_clock(), UTC)
+        for job in scheduler.get_jobs():
+            if jump > 0:
+                job.modify(next_run_time=max(job.next_run_time, now))
+            elif isinstance(job.trigger, IntervalTrigger):
+                job.modify(next_run_time=max(job.next_run_time + timedelta(seconds=jump), now))
+            else:
+                job.reschedule(job.trigger)
 
     async def _stop(self) -> None:
         """Let calls in flight end; after `stop_within`, or at a second signal, cut them off.
