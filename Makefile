@@ -1,16 +1,21 @@
 # make demo   a rehearsal on loopback: no tenant, no credentials, nothing left behind
 # make test   the whole suite
 # make check  what CI runs before the tests
+# make torture  hundreds of kills at every boundary of a write; takes some minutes
+# make reference  writes the pages of docs/reference that follow from the tests
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test torture check format reference clean
 
 demo: .venv/installed
 	@$(BIN)/erpsyncd demo
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(ARGS)
+
+torture: .venv/installed-dev
+	$(BIN)/python -m pytest -n 2 -m torture $(ARGS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check --no-cache .
@@ -21,6 +26,9 @@ check: .venv/installed-dev
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: .venv/installed-dev
+	$(BIN)/python tests/fault_reference.py
 
 clean:
 	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -81,9 +81,9 @@ class Erpsyncd:
         return items
 
     @contextmanager
-    def daemon(self, *arguments: str) -> Iterator[Daemon]:
+    def daemon(self, *arguments: str, program: tuple[str, ...] = (COMMAND,)) -> Iterator[Daemon]:
         process = subprocess.Popen(
-            [COMMAND, "--log-format", "json", *arguments],
+            [*program, "--log-format", "json", *arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -104,6 +104,11 @@ class Daemon:
 
     process: subprocess.Popen[bytes]
     lines: list[dict[str, Any]] = field(default_factory=list)
+    """What `wait_for` has not gone past yet."""
+
+    log: list[dict[str, Any]] = field(default_factory=list)
+    """Everything that was read."""
+
     _rest: bytes = b""
 
     def wait_for(self, event: str, **members: Any) -> dict[str, Any]:
@@ -116,6 +121,24 @@ class Daemon:
                     return line
             self._read(deadline, event)
 
+    def wait_until_seen(self, event: str) -> dict[str, Any]:
+        """Return the first log line of this event since the start, passed by or not."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := [line for line in self.log if line["event"] == event]):
+            self._read(deadline, event)
+        return found[0]
+
+    def next_of(self, *events: str) -> dict[str, Any] | None:
+        """Return the next log line of one of these events; None once it ended without one."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for index, line in enumerate(self.lines):
+                if line["event"] in events:
+                    del self.lines[: index + 1]
+                    return line
+            if not self._read_on(deadline, " or ".join(events)):
+                return None
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -124,15 +147,23 @@ class Daemon:
         return self.process.wait(PATIENCE)
 
     def _read(self, deadline: float, event: str) -> None:
+        if not self._read_on(deadline, event):
+            raise AssertionError(f"it ended without {event}: {self.lines[-5:]} {self._rest!r}")
+
+    def _read_on(self, deadline: float, event: str) -> bool:
+        """Read what it logged meanwhile; False at the end."""
         assert self.process.stderr is not None
         ready, _, _ = select.select([self.process.stderr], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             raise AssertionError(f"no {event} in {PATIENCE} s; last lines: {self.lines[-5:]}")
         chunk = os.read(self.process.stderr.fileno(), 65536)
         if not chunk:
-            raise AssertionError(f"it ended without {event}: {self.lines[-5:]} {self._rest!r}")
+            return False
         *whole, self._rest = (self._rest + chunk).split(b"\n")
-        self.lines.extend(json.loads(line) for line in whole)
+        read = [json.loads(line) for line in whole]
+        self.lines += read
+        self.log += read
+        return True
 
 
 def document(

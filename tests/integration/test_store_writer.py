@@ -143,7 +143,7 @@ async def test_a_failed_commit_fails_all_its_callers(store: SqlStore) -> None:
 
     assert [StoreError] * 3 == [type(result) for result in results]
     assert 3 == len({id(result) for result in results})
-    assert all("nothing was written" in str(result) and "on fire" in str(result) for result in results)
+    assert all("not known whether" in str(result) and "on fire" in str(result) for result in results)
     assert intents == [intent.id for intent in await store.open_intents(one.tenant_id)]
     assert {State.IN_FLIGHT} == set(states(store).values())
     assert [] == query(store, "SELECT * FROM outcomes")
