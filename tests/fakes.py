@@ -62,7 +62,7 @@ class FakeTenant:
             if not item.deleted
         )
 
-    async def get_connection(self, erp_connection_id: int) -> ErpConnection | None:
+    async def get_connection(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> ErpConnection | None:
         """See the port. The cursor moves with every look."""
         await self._enter("GetConnection")
         found = self.connections.get(erp_connection_id)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import httpx
@@ -40,25 +39,14 @@ from postgres_server import PostgresServer
 
 LOGIN = "AuthenticateUsernamePassword"
 SECRETS = ("erp password", "tenant password")
-#: What the product does not do yet.
-_GAPS_OF_CREATES = {
-    "another connection's id": "the id in the reply to a create is believed, even if the tenant listed it before"
-}
 _SLOW = tuple(case for case in CASES if case.is_slow and case.name != "silence")
 _QUICK = tuple(case for case in CASES if case not in _SLOW)
 
 
-def matrix(
-    cases: Sequence[FaultCase | OddAnswer], *protocols: str, gaps: Mapping[str, str] = MappingProxyType({})
-) -> list[Any]:
+def matrix(cases: Sequence[FaultCase | OddAnswer], *protocols: str) -> list[Any]:
     """Return each case with each of its protocols, or with those of them that are named."""
     return [
-        pytest.param(
-            case,
-            protocol,
-            id=f"{case.name}-{protocol}",
-            marks=[pytest.mark.xfail(reason=gaps[case.name])] if case.name in gaps else [],
-        )
+        pytest.param(case, protocol, id=f"{case.name}-{protocol}")
         for case in cases
         for protocol in case.protocols
         if protocol in (protocols or BOTH)
@@ -139,7 +127,7 @@ def is_as_described(bench: FaultBench, description: str = "") -> bool:
     return wanted == bench.there() and {"in_sync"} == set(bench.states().values())
 
 
-@pytest.mark.parametrize(("case", "protocol"), [*matrix(_QUICK, gaps=_GAPS_OF_CREATES), *matrix(_SLOW, "soap")])
+@pytest.mark.parametrize(("case", "protocol"), [*matrix(_QUICK), *matrix(_SLOW, "soap")])
 async def test_a_create_that_meets_a_fault(bench: FaultBench, case: WireCase) -> None:
     """Class, attempts and state are as described, the rest is done, and in the end it exists exactly once."""
     one_by_one(bench, case)
@@ -360,7 +348,6 @@ async def test_an_answer_that_nobody_asked_for(bench: FaultBench) -> None:
     assert set(bench.sandbox.tenant("acme").connections) >= {bench.row(key).erp_connection_id for key in KEYS}
 
 
-@pytest.mark.xfail(reason="of two entries with one id the first is believed, and the look-up misses the second")
 @pytest.mark.parametrize("protocol", BOTH)
 async def test_a_list_that_contradicts_itself(bench: FaultBench) -> None:
     """One id with two names: nothing is sent again on the word of such a list."""
@@ -375,7 +362,6 @@ async def test_a_list_that_contradicts_itself(bench: FaultBench) -> None:
     assert 1 == bench.saves(HIT)
 
 
-@pytest.mark.xfail(reason="a read does not know the secrets of the connection that it is about")
 @pytest.mark.parametrize("protocol", BOTH)
 async def test_a_secret_that_a_failed_read_quotes(bench: FaultBench) -> None:
     """It gets neither into the outcome nor into the log."""

@@ -148,6 +148,14 @@ class DesiredConnection:
         """Our stable name for it inside its tenant."""
         return self.stored.key
 
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What a tenant may quote of it and nobody may read; of one that should not exist, as far as that is known."""
+        if self.spec is not None:
+            return tuple(self.spec.config_fields.values())
+        templates = self.stored.template.config_fields.values()
+        return tuple(Secret(part) for template in templates for part in template.parts if isinstance(part, str))
+
 
 def same_guid(ours: str, theirs: str) -> bool:
     """Compare two GUIDs as NetServer writes them: in either case, with or without braces."""

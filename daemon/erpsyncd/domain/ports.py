@@ -14,7 +14,7 @@ from erpsyncd.domain.connections import ErpConnection, ListedConnection, StoredC
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
-from erpsyncd.domain.secrets import Reference
+from erpsyncd.domain.secrets import Reference, Secret
 from erpsyncd.domain.tenants import Credentials, Tenant, TenantId, TenantSpec
 
 StillAllowed: TypeAlias = Callable[[], bool]
@@ -38,8 +38,11 @@ class TenantApi(Protocol):
         """Return every connection that is not deleted, without config fields."""
         ...
 
-    async def get_connection(self, erp_connection_id: int) -> ErpConnection | None:
-        """Return one connection with its config fields; None when the tenant says it has none, or says nothing."""
+    async def get_connection(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> ErpConnection | None:
+        """Return one connection with its config fields; None when the tenant says it has none, or says nothing.
+
+        No message repeats what is `hidden`, should the tenant quote it.
+        """
         ...
 
     async def save_connection(self, connection: ErpConnection, before_send: BeforeSend) -> ErpConnection:

@@ -11,7 +11,7 @@ from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import MalformedResponse, RemoteError, RemoteFault, Unauthorized
 from erpsyncd.netserver.authentication import Session
-from erpsyncd.netserver.calls import Exchange
+from erpsyncd.netserver.calls import Exchange, hiding
 from erpsyncd.netserver.failures import NOT_FOUND_FAULT, SessionLost
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.retries import attempts
@@ -76,19 +76,20 @@ class NetServerApi:
         self._caller = caller
 
     async def list_connections(self) -> tuple[ListedConnection, ...]:
-        """Return every connection that is not deleted; each id once."""
+        """Return every connection that is not deleted; each id once. A list that contradicts itself says nothing."""
         exchange = self._dialect.list_connections()
         found = _present(exchange, await self._run(exchange))
         if any(each.erp_connection_id <= 0 for each in found):
             raise _malformed(exchange, "lists a connection without an id")
         by_id: dict[int, ListedConnection] = {}
         for each in found:
-            by_id.setdefault(each.erp_connection_id, each)
+            if by_id.setdefault(each.erp_connection_id, each) != each:
+                raise _malformed(exchange, f"lists two different connections as {each.erp_connection_id}")
         return tuple(by_id.values())
 
-    async def get_connection(self, erp_connection_id: int) -> ErpConnection | None:
+    async def get_connection(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> ErpConnection | None:
         """Return one connection; None when the tenant says it has none, or says nothing."""
-        exchange = self._dialect.get_connection(erp_connection_id)
+        exchange = hiding(self._dialect.get_connection(erp_connection_id), hidden)
         try:
             found = await self._run(exchange)
         except RemoteFault as fault:

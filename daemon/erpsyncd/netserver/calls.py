@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -78,3 +78,13 @@ class Exchange(Generic[T]):
 
     read: Callable[[Call, Reply], T]
     """Raises `RemoteError`, or `SessionLost` when the session is not (or no longer) accepted."""
+
+
+def hiding(exchange: Exchange[T], secrets: tuple[Secret, ...]) -> Exchange[T]:
+    """Return the exchange with more secrets that must not come back in a message, though they are not sent."""
+
+    def write(credential: Secret) -> Call:
+        call = exchange.write(credential)
+        return replace(call, secrets=(*call.secrets, *secrets))
+
+    return replace(exchange, write=write) if secrets else exchange

@@ -129,7 +129,7 @@ class ConnectionPass:
         erp_connection_id = desired.stored.erp_connection_id
         observed = None
         if erp_connection_id is not None and needs_observation(desired):
-            observed = await self.remote.observe(erp_connection_id)
+            observed = await self.remote.observe(erp_connection_id, desired.secrets)
         change = plan_connection(desired, observed)
         if isinstance(change, Create):
             await self._refuse_twin(desired)

@@ -14,6 +14,7 @@ from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.plan import candidates, is_twin
 from erpsyncd.domain.ports import BeforeSend, PassStore, StillAllowed, TenantApi
 from erpsyncd.domain.results import PluginResponse
+from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import (
     DaemonError,
     MalformedResponse,
@@ -93,9 +94,15 @@ class Remote:
     _listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def save_connection(self, connection: ErpConnection, on_send: OnSend) -> ErpConnection:
-        """Save it; see the port. `on_send` records that it is about to leave, under a lease that covers it."""
+        """Save it; see the port. `on_send` records that it is about to leave, under a lease that covers it.
+
+        What was listed before, or is ours already, was not created just now: such a reply answers another call.
+        """
         saved = await self._call(self.api.save_connection, connection, self._covered(on_send))
-        self.own(saved.erp_connection_id)
+        identity = saved.erp_connection_id
+        if connection.erp_connection_id == 0 and (identity in await self.seen_ids() or identity in self._owned):
+            raise MalformedResponse("SaveConnection", f"a create was answered with connection {identity}, an older one")
+        self.own(identity)
         return saved
 
     async def delete_connection(self, erp_connection_id: int, on_send: OnSend) -> None:
@@ -106,13 +113,13 @@ class Remote:
         """Ask it; see the port."""
         return await self._call(self.api.has_connections)
 
-    async def observe(self, erp_connection_id: int) -> ErpConnection | None:
+    async def observe(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> ErpConnection | None:
         """Read a connection; None when it is certain that the tenant does not have it.
 
         "Nothing" is also how a failed read can look (contract.md), so it counts only when the tenant's list
         does not show the id either.
         """
-        observed = await self._call(self.api.get_connection, erp_connection_id)
+        observed = await self._call(self.api.get_connection, erp_connection_id, hidden)
         if observed is None and any(item.erp_connection_id == erp_connection_id for item in await self.listed()):
             raise MalformedResponse(
                 "GetConnection", f"the answer for connection {erp_connection_id} is empty, but the tenant lists it"
