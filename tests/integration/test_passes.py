@@ -218,7 +218,7 @@ async def test_an_empty_answer_is_not_trusted_while_the_list_shows_the_connectio
     await bench.run()
     tenant = bench.tenants["acme"]
 
-    async def nothing(erp_connection_id: int, hidden: object) -> None:
+    async def nothing(erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> None:
         tenant.calls.append("GetConnection")
 
     tenant.get_connection = nothing  # type: ignore[method-assign]  # a tenant that fails in this way
@@ -787,7 +787,7 @@ async def test_a_failed_read_does_not_hide_a_twin(bench: Bench, *, by_hand: bool
         bench.time += timedelta(hours=1)
     there = sorted(tenant.connections)
 
-    async def nothing(erp_connection_id: int, hidden: object) -> None:
+    async def nothing(erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> None:
         tenant.calls.append("GetConnection")
 
     tenant.get_connection = nothing  # type: ignore[method-assign]  # a tenant that fails in this way
