@@ -333,7 +333,6 @@ async def test_a_pause_that_is_asked_for_is_kept(bench: FaultBench, *, as_date: 
     assert as_date or first.at + 1 <= second.at
 
 
-@pytest.mark.xfail(reason="bytes behind an answer are taken for the answer to the next call on that connection")
 @pytest.mark.parametrize("protocol", BOTH)
 async def test_an_answer_that_nobody_asked_for(bench: FaultBench) -> None:
     """What comes behind an answer is not taken for the answer to the next question."""

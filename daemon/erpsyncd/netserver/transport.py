@@ -33,6 +33,7 @@ from erpsyncd.errors import (
 from erpsyncd.netserver.calls import READING_OPERATIONS, Call, Endpoint, Reply
 from erpsyncd.netserver.failures import one_line
 from erpsyncd.netserver.headers import decompressed, redirect_host, retry_after_seconds
+from erpsyncd.netserver.leftovers import close_overfull
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.rate import RateLimiter
 
@@ -185,6 +186,7 @@ class Transport:
             body = await self._body(call.endpoint, response)
         finally:
             await response.aclose()
+        await close_overfull(self._http)
         headers = response.headers
         return Reply(
             status=response.status_code,
