@@ -2,11 +2,12 @@
 # make test   the whole suite
 # make check  what CI runs before the tests
 # make torture  hundreds of kills at every boundary of a write; takes some minutes
+# make bench  how fast it is, as ratios of things measured side by side; writes benchmarks.json
 # make reference  writes the pages of docs/reference that follow from the tests
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test torture check format reference clean
+.PHONY: demo test torture bench check format reference clean
 
 demo: .venv/installed
 	@$(BIN)/erpsyncd demo
@@ -16,6 +17,9 @@ test: .venv/installed-dev
 
 torture: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 -m torture $(ARGS)
+
+bench: .venv/installed-dev
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check --no-cache .
