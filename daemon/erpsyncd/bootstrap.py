@@ -88,11 +88,8 @@ def import_documents(
     Raises:
         ConfigurationError: with every problem and its place; nothing was written.
     """
-    from erpsyncd.service.document import (  # noqa: PLC0415 -- see the module's docstring
-        check_references,
-        document_warnings,
-        read_documents,
-    )
+    from erpsyncd.service.document import document_warnings, read_documents  # noqa: PLC0415 -- see the docstring
+    from erpsyncd.service.document_references import check_references  # noqa: PLC0415 -- as above
 
     document = read_documents(sources, stored_tenants=lambda: _stored_tenants(settings))
     check_references(document, resolver=_resolver(environ), resolve=resolve)

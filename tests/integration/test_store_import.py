@@ -106,6 +106,10 @@ async def test_a_changed_connection_is_due_afresh(store: SqlStore, change: dict[
         ({"soap_url": "https://moved.example"}, False, False),
         ({"rest_url": "https://moved.example"}, False, False),
         ({"protocol": Protocol.REST}, False, False),
+        ({"ca_file": "/ca.pem"}, False, False),
+        ({"client_certificate": "/client.pem"}, False, False),
+        ({"client_certificate": "/client.pem", "client_key": "/client.key"}, False, False),
+        ({"proxy": parse_template("http://u:@{env:P}@proxy.example:3128")}, False, False),
         ({"auth": {"username": "sync", "password": "another"}}, False, False),
         ({"auth": {"username": "sync"}}, False, False),
     ],
@@ -404,7 +408,14 @@ def test_the_desired_side_can_be_read_as_a_document(store: SqlStore) -> None:
     """Imported into an empty store it makes the same; deleted connections are history."""
     entries = (
         make_tenant("b"),
-        make_tenant("a", auth={"username": "u", "password": "@{env:P}"}),
+        make_tenant(
+            "a",
+            auth={"username": "u", "password": "@{env:P}"},
+            ca_file="/ca.pem",
+            client_certificate="/client.pem",
+            client_key="/client.key",
+            proxy=parse_template("http://u:x@{env:P}@proxy.example:3128"),
+        ),
         make_connection("y", tenant="b", config_fields={"P": "a@{env:P}", "Q": "@@{x"}),
         make_connection("x", tenant="b"),
         make_connection("gone", tenant="a"),
@@ -416,6 +427,7 @@ def test_the_desired_side_can_be_read_as_a_document(store: SqlStore) -> None:
 
     assert ["a", "b"] == [tenant.spec.name for tenant in document.tenants]
     assert [("b", "x"), ("b", "y")] == [(entry.tenant, entry.key) for entry in document.connections]
+    assert entries[1].spec == document.tenants[0].spec
     assert entries[2].template == document.connections[1].template
     assert (["b"], document.connections) == ([tenant.spec.name for tenant in one.tenants], one.connections)
     assert ImportReport(unchanged=4) == store.apply_document(document)

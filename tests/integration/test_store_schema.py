@@ -19,11 +19,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from store_support import NOW
 
+from erpsyncd.domain.secrets import parse_template
 from erpsyncd.errors import ConfigurationError, StoreError
 from erpsyncd.store import open_store, schema, tables, upgrade_store
 from erpsyncd.store.addresses import read_url
 from erpsyncd.store.database import Database
 from erpsyncd.store.engine import make_engine, to_write
+from factories import make_document, make_tenant
 from postgres_server import PostgresServer
 
 
@@ -114,6 +116,26 @@ def test_down_to_nothing_and_up_again(upgraded_url: str) -> None:
     assert ["alembic_version"] == left
     assert upgrade_store(upgraded_url)
     assert not upgrade_store(upgraded_url)
+
+
+def test_tenants_of_an_older_store_have_no_certificates_and_no_proxy(upgraded_url: str, tmp_path: Path) -> None:
+    """The way down to 0002 forgets them and nothing else; on the way up again nobody has any."""
+    described = make_tenant(
+        ca_file="/ca.pem",
+        client_certificate="/client.pem",
+        client_key="/client.key",
+        proxy=parse_template("http://proxy.example:3128"),
+    )
+    with open_store(upgraded_url, key_path=None, state_directory=tmp_path) as store:
+        store.apply_document(make_document(described))
+    engine = make_engine(read_url(upgraded_url), foreign_keys=False)
+    with to_write(engine).begin() as connection:
+        schema.migrate(connection, "downgrade", "0002")
+    engine.dispose()
+
+    assert upgrade_store(upgraded_url)
+    with open_store(upgraded_url, key_path=None, state_directory=tmp_path) as store:
+        assert [make_tenant().spec] == [tenant.spec for tenant in store.read_document().tenants]
 
 
 def test_an_upgrade_is_whole_or_not_at_all(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,6 +268,22 @@ async def test_a_sealed_value_opens_only_where_it_stands(store: SqlStore) -> Non
     assert [] == await damaged(one, "here")
 
 
+async def test_a_proxy_opens_only_for_its_tenant(store: SqlStore) -> None:
+    """Moved to another tenant it fails that one alone; importing it again mends it."""
+    proxy = parse_template(f"http://user:{CANARY}@proxy.example:3128")
+    store.apply_document(make_document(make_tenant(proxy=proxy), make_tenant("other", proxy=proxy)))
+
+    execute(store, "UPDATE tenants SET proxy = (SELECT t.proxy FROM tenants t WHERE t.name = 'acme')")
+    acme, other = await store.tenants()
+
+    assert proxy == acme.spec.proxy
+    assert other.spec.proxy is not None
+    assert is_damaged(other.spec.proxy)
+
+    store.apply_document(make_document(make_tenant("other", proxy=proxy)))
+    assert [proxy, proxy] == [tenant.spec.proxy for tenant in await store.tenants()]
+
+
 def is_damaged(template: Template) -> bool:
     return any(isinstance(part, Damaged) for part in template.parts)
 
@@ -327,7 +343,10 @@ async def test_no_secret_is_in_the_store_in_clear(store: SqlStore, tmp_path: Pat
     """Neither in a row nor anywhere in the files, the log of SQLite included."""
     store.apply_document(
         make_document(
-            make_tenant(auth={"username": "sync", "password": CANARY}),
+            make_tenant(
+                auth={"username": "sync", "password": CANARY},
+                proxy=parse_template(f"http://user:{CANARY}@proxy.example:3128"),
+            ),
             make_connection(config_fields={"Password": CANARY, "Mixed": f"@{{env:A}}{CANARY}"}),
         )
     )

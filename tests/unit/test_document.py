@@ -18,7 +18,8 @@ from erpsyncd.domain.documents import Document
 from erpsyncd.domain.secrets import Reference, Scheme, Template, parse_template
 from erpsyncd.domain.tenants import Auth, AuthKind, Protocol, TenantSpec
 from erpsyncd.errors import ConfigurationError
-from erpsyncd.service.document import RESERVED_KEYS, check_references, document_warnings, read_documents
+from erpsyncd.service.document import RESERVED_KEYS, document_warnings, read_documents
+from erpsyncd.service.document_references import check_references
 from erpsyncd.service.formats import read_content
 from erpsyncd.service.secrets import SecretResolver
 
@@ -35,6 +36,10 @@ protocol = "rest"
 erpsync_services = 88
 quote_services = 84
 calls_per_second = 2.5
+ca_file = "/etc/erpsyncd/acme-ca.pem"
+client_certificate = "/etc/erpsyncd/acme.pem"
+client_key = "/etc/erpsyncd/acme.key"
+proxy = "http://erpsyncd:@{file:/etc/erpsyncd/proxy.password}@proxy.acme.example:3128"
 [tenants.auth]
 kind = "password"
 username = "sync@acme.example"
@@ -140,6 +145,10 @@ def test_every_field_is_read_from_every_format(suffix: str, convert: Callable[[s
         erpsync_services=88,
         quote_services=84,
         calls_per_second=2.5,
+        ca_file="/etc/erpsyncd/acme-ca.pem",
+        client_certificate="/etc/erpsyncd/acme.pem",
+        client_key="/etc/erpsyncd/acme.key",
+        proxy=parse_template("http://erpsyncd:@{file:/etc/erpsyncd/proxy.password}@proxy.acme.example:3128"),
         auth=Auth(
             kind=AuthKind.PASSWORD,
             fields={
@@ -180,6 +189,7 @@ def test_defaults() -> None:
     spec, template = document.tenants[0].spec, document.connections[0].template
     assert (spec.protocol, spec.erpsync_services, spec.quote_services) == (Protocol.SOAP, 86, 83)
     assert (spec.calls_per_second, spec.soap_url, spec.rest_url) == (10.0, None, None)
+    assert (spec.files, spec.proxy) == ({}, None)
     assert template == ConnectionTemplate(erp_connector_id=1, display_name="Norway")
     assert document.connections[0].present
 
@@ -273,6 +283,40 @@ def test_ten_thousand_connections_are_read() -> None:
         ({"calls_per_second": 1e-320}, "calls_per_second: must be a number from 0.001 to 1000000 (acme)"),
         ({"calls_per_second": float("nan")}, "calls_per_second: must be a number from 0.001 to 1000000 (acme)"),
         ({"calls_per_second": float("inf")}, "calls_per_second: must be a number from 0.001 to 1000000 (acme)"),
+        ({"ca_file": "ca.pem"}, "ca_file: must be an absolute path (acme)"),
+        ({"ca_file": ""}, "ca_file: must be an absolute path (acme)"),
+        ({"client_certificate": 1}, "client_certificate: must be a text, not a number; put it in quotes (acme)"),
+        (
+            {"client_certificate": "/a\nb"},
+            "client_certificate: must be one line without control characters, but character 3 is one (acme)",
+        ),
+        ({"client_key": "/a.key"}, "client_key: is of no use without a client_certificate (acme)"),
+        ({"proxy": 3128}, "proxy: must be a text, not a number; put it in quotes (acme)"),
+        ({"proxy": ""}, "proxy: must not be empty (acme)"),
+        (
+            {"proxy": f"http://u:@{{{CANARY}@proxy.example:3128"},
+            "proxy: a reference that starts with @{ is not closed; write @@{ for a literal @{ (acme)",
+        ),
+        (
+            {"proxy": f"http://u:{CANARY}@proxy.example"},
+            (
+                "proxy: must be an address such as http://proxy.example.com:3128 or "
+                "http://user:password@proxy.example.com:3128; references may stand for the user name and the password "
+                "only, and a special character is written as %40 (acme)"
+            ),
+        ),
+        (
+            {"proxy": f"http://u:{CANARY}@300.1.1.1:3128"},
+            "proxy: must name a host and a port that can be ones (acme)",
+        ),
+        (
+            {"proxy": f"http://:{CANARY}@proxy.example:3128"},
+            "proxy: must have a user name before the password (acme)",
+        ),
+        (
+            {"rest_url": "http://127.0.0.1", "proxy": "https://proxy.example:3128"},
+            "proxy: must be on this machine too where an address of the tenant is http (acme)",
+        ),
         ({"calls_per_secnd": 1}, 'calls_per_secnd: is not known; did you mean "calls_per_second"? (acme)'),
         ({"auth": None}, "auth: is missing (acme)"),
         ({"auth": []}, "auth: must be a table, not a list (acme)"),
@@ -560,6 +604,35 @@ def test_references_are_checked(tmp_path: Path) -> None:
         f"acme.json: tenants[1].auth.application_token: {missing}",
         "acme.json: connections[1].config_fields.R: @{systemd:x} cannot be read: no such file or directory",
     )
+
+
+def test_files_and_proxies_are_checked(tmp_path: Path) -> None:
+    """Certificates and keys must be there to be read, whatever stands in them; so must a proxy's password."""
+    (tmp_path / "good").write_text("not even PEM")
+    document = read(
+        tenant(
+            ca_file=f"{tmp_path}/none",
+            client_certificate=f"{tmp_path}/good",
+            client_key=str(tmp_path),
+            proxy=f"http://u:@{{file:{tmp_path}/none}}@proxy.example:3128",
+        )
+    )
+
+    with pytest.raises(ConfigurationError, match="refers to what cannot be read") as caught:
+        check_references(document, resolver=SecretResolver({}), resolve=False)
+
+    assert caught.value.problems == (
+        f"acme.json: tenants[1].ca_file: {tmp_path}/none cannot be read: no such file or directory (acme)",
+        f"acme.json: tenants[1].client_key: {tmp_path} cannot be read: it is not a regular file (acme)",
+        f"acme.json: tenants[1].proxy: @{{file:{tmp_path}/none}} cannot be read: no such file or directory",
+    )
+
+
+def test_a_proxy_on_this_machine() -> None:
+    """Through it even http is sent, because that stays on this machine."""
+    (found,) = read(tenant(url="http://127.0.0.1:8080", proxy="http://localhost:3128")).tenants
+
+    assert found.spec.proxy == parse_template("http://localhost:3128")
 
 
 def test_readable_references_are_fine(tmp_path: Path) -> None:

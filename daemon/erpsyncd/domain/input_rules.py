@@ -79,6 +79,11 @@ def url_problem(text: str) -> str | None:
     return None
 
 
+def path_problem(text: str) -> str | None:
+    """Refuse a path that would depend on where a process was started."""
+    return line_problem(text) if text.startswith("/") else "must be an absolute path"
+
+
 def _split(text: str) -> SplitResult | None:
     try:
         parts = urlsplit(text)

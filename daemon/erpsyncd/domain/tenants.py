@@ -70,6 +70,33 @@ class TenantSpec:
     erpsync_services: int = 86
     quote_services: int = 83
     calls_per_second: float = 10.0
+    ca_file: str | None = None
+    """Whom to trust instead of whom the system trusts: the path of certificates in PEM."""
+
+    client_certificate: str | None = None
+    """What to show to a tenant that asks who we are: the path of a certificate with its chain in PEM."""
+
+    client_key: str | None = None
+    """The path of that certificate's key; None where it stands in the same file."""
+
+    proxy: Template | None = None
+    """The forward proxy before the tenant; see `domain/proxies.py`."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that it names, by their keys in the document."""
+        named = {
+            "ca_file": self.ca_file,
+            "client_certificate": self.client_certificate,
+            "client_key": self.client_key,
+        }
+        return {key: path for key, path in named.items() if path is not None}
+
+    @property
+    def templates(self) -> dict[str, Template]:
+        """The values that may hold secrets or refer to them, by their places in the document."""
+        found = {f"auth.{name}": template for name, template in self.auth.fields.items()}
+        return found if self.proxy is None else found | {"proxy": self.proxy}
 
     @property
     def soap_base(self) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, ConnectionTemplate, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
-from erpsyncd.domain.input_rules import name_problem, text_problem, title_problem, url_problem
-from erpsyncd.domain.secrets import Reference, Scheme, Template
+from erpsyncd.domain.input_rules import name_problem, path_problem, text_problem, title_problem, url_problem
+from erpsyncd.domain.proxies import parse_proxy, proxy_problem
+from erpsyncd.domain.secrets import Template
 from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, AuthKind, Protocol, TenantSpec
 from erpsyncd.errors import ConfigurationError
 from erpsyncd.service.formats import Unreadable, read_content
-from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.service.tables import TableReader, kind_of
 
 _TENANT_KEYS = [
@@ -23,6 +23,10 @@ _TENANT_KEYS = [
     "erpsync_services",
     "quote_services",
     "calls_per_second",
+    "ca_file",
+    "client_certificate",
+    "client_key",
+    "proxy",
     "auth",
 ]
 _CONNECTION_KEYS = [
@@ -41,10 +45,6 @@ _CONNECTION_KEYS = [
 #: Names that later releases give a meaning; nobody may use them for anything else until then.
 RESERVED_KEYS = frozenset(
     [
-        "ca_file",
-        "client_certificate",
-        "client_key",
-        "proxy",
         "careful",
         "drift",
         "environment",
@@ -101,30 +101,6 @@ def document_warnings(document: Document) -> tuple[str, ...]:
     )
 
 
-def check_references(document: Document, *, resolver: SecretResolver, resolve: bool) -> None:
-    """Check that what the document refers to can be read: files always, everything else with `resolve`.
-
-    The environment and the credentials of an operator's shell are seldom those of the daemon. Connections that
-    are to be absent need no secrets.
-
-    Raises:
-        ConfigurationError: with one problem for each reference, at the first place that uses it.
-    """
-    users: dict[Reference, list[str]] = {}
-    for place, template in _templates(document):
-        for reference in template.references:
-            if resolve or reference.scheme is Scheme.FILE:
-                users.setdefault(reference, []).append(place)
-    _, missing = resolver.resolve(users)
-    if missing:
-        problems = tuple(
-            f"{places[0]}: {missing[reference]}" + (f" (and {len(places) - 1} more places)" if places[1:] else "")
-            for reference, places in users.items()
-            if reference in missing
-        )
-        raise ConfigurationError("the document refers to secrets that cannot be read", problems=problems)
-
-
 def _strangers(
     tenants: Sequence[DocumentTenant],
     connections: Sequence[DocumentConnection],
@@ -136,16 +112,6 @@ def _strangers(
     for entry in strange:
         if entry.tenant not in stored:
             yield f"{entry.place}: there is no tenant {entry.tenant!r}, neither here nor in the store"
-
-
-def _templates(document: Document) -> Iterator[tuple[str, Template]]:
-    for tenant in document.tenants:
-        for name, template in tenant.spec.auth.fields.items():
-            yield f"{tenant.place}.auth.{name}", template
-    for connection in document.connections:
-        if connection.present:
-            for name, template in connection.template.config_fields.items():
-                yield f"{connection.place}.config_fields.{name}", template
 
 
 def _read_top(name: str, content: bytes, problems: list[str]) -> TableReader | None:
@@ -171,20 +137,38 @@ def _read_tenant(table: TableReader) -> DocumentTenant:
     table.label = _label(name)
     table.refuse_unknown(_TENANT_KEYS, RESERVED_KEYS)
     protocol = table.choice("protocol", tuple(Protocol), default=Protocol.SOAP)
+    url = table.text("url", url_problem)
+    soap_url = table.optional_text("soap_url", url_problem)
+    rest_url = table.optional_text("rest_url", url_problem)
+    if "client_key" in table and "client_certificate" not in table:
+        table.refuse("client_key", "is of no use without a client_certificate")
     return DocumentTenant(
         place=table.place,
         spec=TenantSpec(
             name=name,
-            url=table.text("url", url_problem),
-            soap_url=table.optional_text("soap_url", url_problem),
-            rest_url=table.optional_text("rest_url", url_problem),
+            url=url,
+            soap_url=soap_url,
+            rest_url=rest_url,
             protocol=Protocol(protocol or Protocol.SOAP),
             erpsync_services=table.whole("erpsync_services", 84, 88, default=86),
             quote_services=table.whole("quote_services", 83, 88, default=83),
             calls_per_second=table.rate("calls_per_second", default=10.0),
+            ca_file=table.optional_text("ca_file", path_problem),
+            client_certificate=table.optional_text("client_certificate", path_problem),
+            client_key=table.optional_text("client_key", path_problem),
+            proxy=_read_proxy(table, (url, soap_url, rest_url)),
             auth=_read_auth(table.table("auth")),
         ),
     )
+
+
+def _read_proxy(table: TableReader, urls: Iterable[str | None]) -> Template | None:
+    template = table.optional_template("proxy", proxy_problem)
+    plain = any(url is not None and url.lower().startswith("http:") for url in urls)
+    if template is not None and plain and not parse_proxy(template).address.is_here:
+        # What never leaves this machine needs no encryption; what goes through another one does.
+        table.refuse("proxy", "must be on this machine too where an address of the tenant is http")
+    return template
 
 
 def _read_auth(table: TableReader | None) -> Auth:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from erpsyncd.domain.secrets import Reference, Scheme, Secret
+from erpsyncd.files import FileUnreadable, read_regular_file
 
 #: More than any password, token or key has; a wrong path may well name something huge.
 MAX_BYTES = 64 * 1024
@@ -72,35 +71,10 @@ class SecretResolver:
 
 def _read_file(path: Path) -> str:
     """Return a file's text without the line break that editors and `echo` put at its end."""
-    content = _read_bytes(path)
-    if len(content) > MAX_BYTES:
-        raise _Unresolved(f"cannot be read: it is larger than {MAX_BYTES // 1024} KiB")
     try:
-        text = content.decode()
+        text = read_regular_file(path, max_bytes=MAX_BYTES).decode()
+    except FileUnreadable as exc:
+        raise _Unresolved(str(exc)) from None
     except UnicodeDecodeError:
         raise _Unresolved("cannot be read: it is not UTF-8") from None
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        # without O_NONBLOCK the opening of a named pipe would wait for its writer
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as exc:
-        raise _Unresolved(f"cannot be read: {_reason(exc)}") from None
-    except ValueError:
-        raise _Unresolved("cannot be read: its path cannot be one") from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _Unresolved("cannot be read: it is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as exc:
-        raise _Unresolved(f"cannot be read: {_reason(exc)}") from None
-    finally:
-        os.close(descriptor)
-
-
-def _reason(exc: OSError) -> str:
-    reason = exc.strerror or type(exc).__name__
-    return reason[:1].lower() + reason[1:]

@@ -161,6 +161,16 @@ class TableReader:
             self.refuse(key, "must not be empty")
         return self._parse(key, text)
 
+    def optional_template(self, key: str, rule: Callable[[Template], str | None]) -> Template | None:
+        """Return a secret that follows a rule; None where the key is not given, or is wrong, which is noted."""
+        if key not in self._values:
+            return None
+        noted = len(self._problems)
+        template = self.template(key)
+        if len(self._problems) == noted and (problem := rule(template)):
+            self.refuse(key, problem)
+        return template if len(self._problems) == noted else None
+
     def templates(self) -> dict[str, Template]:
         """Return the whole table as config fields."""
         return {name: self._config_value(name) for name in self._values}

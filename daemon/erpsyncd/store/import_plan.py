@@ -51,11 +51,7 @@ class ChangedTenant:
     @property
     def reached_otherwise(self) -> bool:
         """Whether earlier failures say nothing about the next call."""
-        before, now = self.stored.spec, self.spec
-        return before.auth != now.auth or (
-            (before.url, before.soap_url, before.rest_url, before.protocol)
-            != (now.url, now.soap_url, now.rest_url, now.protocol)
-        )
+        return _reached(self.stored.spec) != _reached(self.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +170,11 @@ def _plan_absent(
     """Only what certainly never came to be in the tenant needs no deleting there."""
     never_created = erp_connection_id is None and row_id not in with_intent
     (plan.never_created if never_created else plan.absent).append(row_id)
+
+
+def _reached(spec: TenantSpec) -> tuple[object, ...]:
+    """Return what decides whether a call gets through."""
+    return (spec.auth, spec.url, spec.soap_url, spec.rest_url, spec.protocol, spec.proxy, spec.files)
 
 
 def _repeated(entries: Iterable[tuple[object, str]], what: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, CursorResult, Row, Select, select
 from erpsyncd.domain.connections import ConnectionTemplate, State, StoredConnection
 from erpsyncd.domain.secrets import Reference, parse_template
 from erpsyncd.domain.tenants import Auth, AuthKind, Protocol, Tenant, TenantSpec
-from erpsyncd.store.sealing import Sealer, auth_of, config_fields_of
+from erpsyncd.store.sealing import Sealer, auth_of, config_fields_of, proxy_of
 from erpsyncd.store.tables import connections, tenants
 
 #: What a row is made of, by column name.
@@ -61,6 +61,10 @@ def read_tenant_spec(row: Row[Any], sealer: Sealer) -> TenantSpec:
         erpsync_services=row.erpsync_services,
         quote_services=row.quote_services,
         calls_per_second=row.calls_per_second,
+        ca_file=row.ca_file,
+        client_certificate=row.client_certificate,
+        client_key=row.client_key,
+        proxy=None if row.proxy is None else sealer.read_template(row.proxy, proxy_of(row.name)),
         auth=Auth(kind=AuthKind(row.auth_kind), fields=sealer.read_templates(row.auth_fields, auth_of(row.name))),
     )
 
@@ -76,6 +80,10 @@ def write_tenant_spec(spec: TenantSpec, sealer: Sealer) -> Values:
         "erpsync_services": spec.erpsync_services,
         "quote_services": spec.quote_services,
         "calls_per_second": spec.calls_per_second,
+        "ca_file": spec.ca_file,
+        "client_certificate": spec.client_certificate,
+        "client_key": spec.client_key,
+        "proxy": None if spec.proxy is None else sealer.store_template(spec.proxy, proxy_of(spec.name)),
         "auth_kind": spec.auth.kind.value,
         "auth_fields": sealer.store_templates(spec.auth.fields, auth_of(spec.name)),
     }

@@ -49,6 +49,11 @@ def auth_of(tenant: str) -> Place:
     return Place(("auth", tenant))
 
 
+def proxy_of(tenant: str) -> Place:
+    """Return the place of a tenant's proxy."""
+    return Place(("proxy", tenant))
+
+
 def config_fields_of(tenant: str, key: str) -> Place:
     """Return the place of a connection's config fields."""
     return Place(("config_fields", tenant, key))

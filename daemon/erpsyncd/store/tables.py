@@ -25,7 +25,7 @@ from sqlalchemy import (
 from erpsyncd.store.columns import ForeignText, Json, RowId, UtcDateTime
 
 #: The revisions that this program knows, oldest first. A store at any other one is newer than the program.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 
 #: What a store must be at; alembic agrees, which a test proves, so that no start has to import it.
 HEAD = REVISIONS[-1]
@@ -77,6 +77,11 @@ tenants = Table(
     Column("lease_fence", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # As described, too; a migration adds at the end.
+    Column("ca_file", Text),
+    Column("client_certificate", Text),
+    Column("client_key", Text),
+    Column("proxy", Json),  # {"sealed": …}
     sqlite_autoincrement=True,  # a removed tenant's number must not come back: leases carry it
 )
 

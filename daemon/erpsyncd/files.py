@@ -1,0 +1,46 @@
+"""Reading the files that operators name: a wrong path must cost neither a hang nor the memory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+#: More than any bundle of certificates has: those of all public authorities together are a quarter of it.
+MAX_PEM_BYTES = 1024 * 1024
+
+
+class FileUnreadable(Exception):
+    """A file cannot be read; the reason is a phrase that goes after what it is, such as `cannot be read: …`."""
+
+
+def read_regular_file(path: Path, *, max_bytes: int) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        FileUnreadable: there is no such file, it is not ours to read, no regular one, or larger than that.
+    """
+    try:
+        # without O_NONBLOCK the opening of a named pipe would wait for its writer
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as exc:
+        raise FileUnreadable(f"cannot be read: {_reason(exc)}") from None
+    except ValueError:
+        raise FileUnreadable("cannot be read: its path cannot be one") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileUnreadable("cannot be read: it is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(max_bytes + 1)
+    except OSError as exc:
+        raise FileUnreadable(f"cannot be read: {_reason(exc)}") from None
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        raise FileUnreadable(f"cannot be read: it is larger than {max_bytes // 1024} KiB")
+    return content
+
+
+def _reason(exc: OSError) -> str:
+    reason = exc.strerror or type(exc).__name__
+    return reason[:1].lower() + reason[1:]
