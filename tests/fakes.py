@@ -10,6 +10,7 @@ from uuid import UUID
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
 from erpsyncd.domain.ports import BeforeSend, TenantApi
+from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import Credentials, TenantSpec
@@ -37,6 +38,7 @@ class FakeTenant:
     """Awaited before a writing call is about to leave."""
 
     credentials: Credentials | None = None
+    proxy: Proxy | None = None
     read_only: bool | None = None
     cursor: int = 0
 
@@ -127,9 +129,9 @@ class FakeTenants:
 
     @asynccontextmanager
     async def open(
-        self, tenant: TenantSpec, credentials: Credentials, *, read_only: bool = False
+        self, tenant: TenantSpec, credentials: Credentials, *, proxy: Proxy | None = None, read_only: bool = False
     ) -> AsyncIterator[TenantApi]:
         """See the port."""
         fake = self.by_name[tenant.name]
-        fake.credentials, fake.read_only = credentials, read_only
+        fake.credentials, fake.proxy, fake.read_only = credentials, proxy, read_only
         yield fake

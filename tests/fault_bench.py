@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from random import Random
@@ -14,7 +14,7 @@ from erpsyncd.domain.results import RunReport
 from erpsyncd.domain.tenants import Protocol
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.limits import RemoteLimits
-from erpsyncd.netserver.transport import tls_context
+from erpsyncd.netserver.tls import tls_context
 from erpsyncd.sandbox import SandboxServer, SandboxTenant
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.reconciler import Reconciler
@@ -52,6 +52,9 @@ class FaultBench:
     sandbox: SandboxServer
     proxy: FaultyProxy
     protocol: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What is described about `acme` beyond the rest, or instead of it."""
+
     connections_at_once: int = 2
     time: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -60,7 +63,7 @@ class FaultBench:
         same: dict[str, Any] = {"protocol": Protocol(self.protocol), "calls_per_second": 1e6}
         self.store.apply_document(
             make_document(
-                make_tenant("acme", url=f"{self.proxy.url}/acme", **same),
+                make_tenant("acme", **{"url": f"{self.proxy.url}/acme", **same, **self.settings}),
                 make_tenant("other", url=self.sandbox.tenant_url("other"), **same),
                 *(make_connection(key, display_description=description) for key in KEYS),
                 make_connection("only", tenant="other", display_description=description),
@@ -94,6 +97,22 @@ class FaultBench:
     def row(self, key: str, tenant: str = "acme") -> Any:
         (found,) = self.store.list_connections(tenant=tenant, key=key)
         return found
+
+    async def heal(self, *, refused: bool = False) -> None:
+        """Lift all faults of the proxy, let time go by, and make the pass that is due."""
+        self.proxy.lift()
+        if refused:
+            sent = len(self.proxy.requests)
+            assert ("failed", "unauthorized") == results(await self.run())[None]
+            assert sent == len(self.proxy.requests)
+            self.store.resume_tenant("acme")
+        self.pass_by(hours=1)
+        await self.run(scheduled=True)
+
+    def is_as_described(self, description: str = "") -> bool:
+        """Say whether every connection exists exactly once, as it was described, and is known to."""
+        wanted = Counter({(BY_HAND, ""): 1} | {(name_of(key), description): 1 for key in KEYS})
+        return wanted == self.there() and {"in_sync"} == set(self.states().values())
 
     def states(self) -> dict[str, str]:
         return {view.key: str(view.state) for view in self.store.list_connections()}

@@ -185,8 +185,12 @@ class FaultyProxy:
         self._place.bind(("127.0.0.1", 0))
 
     @property
+    def port(self) -> int:
+        return int(self._place.getsockname()[1])
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._place.getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def elsewhere(self) -> str:

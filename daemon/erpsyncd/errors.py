@@ -21,6 +21,7 @@ DaemonError
    └─ RemoteError(operation)
       ├─ TemporaryRemoteError   the same call may work later
       │  ├─ RemoteUnreachable      never left (connect, TLS, pool, proxy or local protocol failure)
+      │  │  └─ ProxyUnauthorized      the tenant's proxy refused its credentials; ends the pass over that tenant
       │  ├─ RemoteUnavailable      answered "not now" (408, 429, 500 without a reason, 503)
       │  └─ OutcomeUnknown         left, no answer (deadline, broken connection, 502, 504)
       └─ PermanentRemoteError   the same call will fail again
@@ -215,6 +216,10 @@ class RemoteUnreachable(TemporaryRemoteError):
 
     error_class = "unreachable"
     default_effect = Effect.NEVER_SENT
+
+
+class ProxyUnauthorized(RemoteUnreachable):
+    """The proxy before the tenant refused its credentials. Repeating that soon and often can lock an account."""
 
 
 class RemoteUnavailable(TemporaryRemoteError):

@@ -17,6 +17,7 @@ CANARIES = {
     "bearer token": "canary-bearer-token",
     "config value": "canary-config-value",
     "referenced value": "canary-referenced-value",
+    "proxy password": "canary-proxy-password",
 }
 
 
@@ -31,6 +32,8 @@ def test_no_canary_escapes(tmp_path: Path, sandbox: SandboxServer, protocol: str
     for kind, member in (("ticket", "ticket"), ("bearer", "token")):
         secret = CANARIES["ticket" if kind == "ticket" else "bearer token"]
         address = f'name = "{kind}"\nurl = "{sandbox.url}/{kind}"\nprotocol = "{protocol}"'
+        if kind == "ticket":  # nobody listens there: the proxy stands in the messages of what failed
+            address += f'\nproxy = "http://user:{CANARIES["proxy password"]}@127.0.0.1:1"'
         text += f'\n[[tenants]]\n{address}\n[tenants.auth]\nkind = "{kind}"\n{member} = "{secret}"\n'
     wrong = text.replace('password = "sandbox"', f'password = "{CANARIES["tenant password"]}"')
     given = wrong + erpsyncd.environ["CANARY"]
@@ -54,6 +57,7 @@ def test_no_canary_escapes(tmp_path: Path, sandbox: SandboxServer, protocol: str
 
     texts = "\n".join(seen)
     assert "acme" in texts
+    assert "through the proxy 127.0.0.1:1" in texts
     state = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
     assert b"SQLite format 3" in state
     for name, canary in CANARIES.items():

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.tenants import AuthKind, Protocol
 from erpsyncd.netserver.api import NetServerApi
 from erpsyncd.netserver.apis import NetServerApis
@@ -88,7 +89,16 @@ async def serving(respond: Any, tls: ssl.SSLContext | None = None) -> AsyncItera
 
 
 @asynccontextmanager
-async def rest(server: Server, limits: RemoteLimits = ONCE, scheme: str = "http") -> AsyncIterator[NetServerApi]:
-    tenant = tenant_spec(Protocol.REST, url=f"{scheme}://127.0.0.1:{server.port}")
-    async with NetServerApis(limits).open(tenant, credentials(AuthKind.PASSWORD)) as api:
+async def rest(
+    server: Server,
+    limits: RemoteLimits = ONCE,
+    scheme: str = "http",
+    *,
+    apis: NetServerApis | None = None,
+    proxy: Proxy | None = None,
+    **settings: Any,
+) -> AsyncIterator[NetServerApi]:
+    tenant = tenant_spec(Protocol.REST, **({"url": f"{scheme}://127.0.0.1:{server.port}"} | settings))
+    apis = apis or NetServerApis(limits)
+    async with apis.open(tenant, credentials(AuthKind.PASSWORD), proxy=proxy) as api:
         yield api

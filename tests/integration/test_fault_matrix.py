@@ -19,7 +19,6 @@ from erpsyncd.errors import Effect
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.store import SqlStore, open_store
 from fault_bench import (
-    BY_HAND,
     HIT,
     IMPATIENT,
     KEYS,
@@ -109,24 +108,6 @@ def expected(case: FaultCase, error_class: str, done: str) -> dict[str | None, t
     return {"alpha": (done, None), HIT: ("failed", error_class), "omega": after, "only": (done, None)}
 
 
-async def heal(bench: FaultBench, *, refused: bool) -> None:
-    """Lift the fault, let time go by, and make the pass that is due."""
-    bench.proxy.lift()
-    if refused:
-        sent = len(bench.proxy.requests)
-        assert ("failed", "unauthorized") == results(await bench.run())[None]
-        assert sent == len(bench.proxy.requests)
-        bench.store.resume_tenant("acme")
-    bench.pass_by(hours=1)
-    await bench.run(scheduled=True)
-
-
-def is_as_described(bench: FaultBench, description: str = "") -> bool:
-    """Say whether every connection exists exactly once, as it was described, and is known to."""
-    wanted = Counter({(BY_HAND, ""): 1} | {(name_of(key), description): 1 for key in KEYS})
-    return wanted == bench.there() and {"in_sync"} == set(bench.states().values())
-
-
 @pytest.mark.parametrize(("case", "protocol"), [*matrix(_QUICK), *matrix(_SLOW, "soap")])
 async def test_a_create_that_meets_a_fault(bench: FaultBench, case: WireCase) -> None:
     """Class, attempts and state are as described, the rest is done, and in the end it exists exactly once."""
@@ -146,9 +127,9 @@ async def test_a_create_that_meets_a_fault(bench: FaultBench, case: WireCase) ->
     if not case.ends_pass:
         soon = ("in_doubt", "unsettled") if uncertain else ("created", None)
         assert {HIT: ("updated", None) if bench.has(HIT) else soon} == results(await bench.run())
-    await heal(bench, refused=case.ends_pass)
+    await bench.heal(refused=case.ends_pass)
 
-    assert is_as_described(bench)
+    assert bench.is_as_described()
     assert case.save_attempts + 1 == bench.saves(HIT)
     assert {} == await bench.intents()
 
@@ -176,9 +157,9 @@ async def test_an_update_that_meets_a_fault(bench: FaultBench, case: WireCase) -
     assert (case.state, 1 + case.save_attempts) == (bench.row(HIT).state, bench.saves(HIT))
     assert {} == await bench.intents()
 
-    await heal(bench, refused=case.ends_pass)
+    await bench.heal(refused=case.ends_pass)
 
-    assert is_as_described(bench, "new")
+    assert bench.is_as_described("new")
     assert 2 + case.save_attempts == bench.saves(HIT)
 
 
@@ -197,9 +178,9 @@ async def test_a_read_that_meets_a_fault(bench: FaultBench, case: WireCase) -> N
     assert (case.state, 1) == (bench.row(HIT).state, bench.saves(HIT))
     assert case.read_attempts == len(bench.proxy.made(READ, erp_connection_id=identity))
 
-    await heal(bench, refused=case.ends_pass)
+    await bench.heal(refused=case.ends_pass)
 
-    assert is_as_described(bench, "new")
+    assert bench.is_as_described("new")
 
 
 @pytest.mark.parametrize(("case", "protocol"), matrix(tuple(case for case in _QUICK if not case.only_replies)))
@@ -217,9 +198,9 @@ async def test_a_look_up_that_meets_a_fault(bench: FaultBench, case: WireCase) -
     assert {name_of(HIT)} == set(await bench.intents())
     assert 1 == bench.saves(HIT)
 
-    await heal(bench, refused=case.ends_pass)
+    await bench.heal(refused=case.ends_pass)
 
-    assert is_as_described(bench)
+    assert bench.is_as_described()
 
 
 @pytest.mark.parametrize(("case", "protocol"), matrix(tuple(case for case in _QUICK if not case.only_replies), "soap"))
@@ -236,9 +217,9 @@ async def test_a_login_that_meets_a_fault(bench: FaultBench, case: WireCase) -> 
     again = case.error_class not in ("unauthorized", "forbidden")
     assert (case.read_attempts if again else 1) == len(bench.proxy.made(LOGIN))
 
-    await heal(bench, refused=any(error_class == "unauthorized" for _, error_class in became.values()))
+    await bench.heal(refused=any(error_class == "unauthorized" for _, error_class in became.values()))
 
-    assert is_as_described(bench)
+    assert bench.is_as_described()
 
 
 class CountingWire(httpx.AsyncHTTPTransport):
@@ -288,9 +269,9 @@ async def test_a_tenant_that_cannot_be_reached(
     assert {} == await bench.intents()
 
     await bench.proxy.listen()
-    await heal(bench, refused=False)
+    await bench.heal()
 
-    assert is_as_described(bench, "new" if operation == READ else "")
+    assert bench.is_as_described("new" if operation == READ else "")
 
 
 @pytest.mark.parametrize(("case", "protocol"), matrix(ODD_CASES))
@@ -305,7 +286,7 @@ async def test_odd_answers_are_understood(bench: FaultBench, case: OddCase) -> N
     ) == results(await bench.run())
     assert {"alpha": ("updated", None)} == results(await bench.run())
 
-    assert is_as_described(bench)
+    assert bench.is_as_described()
 
 
 @pytest.mark.parametrize("protocol", ["rest"])
@@ -341,9 +322,9 @@ async def test_an_answer_that_nobody_asked_for(bench: FaultBench) -> None:
 
     await bench.run()
     bench.proxy.lift()
-    await heal(bench, refused=False)
+    await bench.heal()
 
-    assert is_as_described(bench)
+    assert bench.is_as_described()
     assert set(bench.sandbox.tenant("acme").connections) >= {bench.row(key).erp_connection_id for key in KEYS}
 
 

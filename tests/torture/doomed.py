@@ -153,7 +153,8 @@ def trap_transactions(trap: TrapDoor, transaction: Transaction) -> None:
 
 def trap_wire(trap: TrapDoor) -> None:
     """Trap write calls on both sides of the wire."""
-    from erpsyncd.netserver.transport import Progress, Transport  # noqa: PLC0415 -- after the clock
+    from erpsyncd.netserver.progress import Progress  # noqa: PLC0415 -- after the clock
+    from erpsyncd.netserver.transport import Transport  # noqa: PLC0415 -- as above
 
     def arrive(point: Point) -> None:
         write = _AT_WORK.get()

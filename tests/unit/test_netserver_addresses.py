@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from erpsyncd.domain.tenants import Protocol
 from erpsyncd.errors import ConfigurationError
 from erpsyncd.netserver.addresses import check_base_url
-from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.headers import redirect_host, retry_after_seconds
-from erpsyncd.netserver.transport import tls_context
-from netserver_support import QUICK, Wire, credentials, opened, tenant_spec
+from erpsyncd.netserver.tls import tls_context
+from netserver_support import Wire, opened, tenant_spec
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -127,12 +126,3 @@ def test_tls() -> None:
 
     assert (ssl.CERT_REQUIRED, True) == (context.verify_mode, context.check_hostname)
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
-
-
-async def test_tls_context_is_shared() -> None:
-    """All tenants of one process use the same context."""
-    apis = NetServerApis(QUICK, wire=Wire)
-    async with apis.open(tenant_spec(), credentials()), apis.open(tenant_spec(name="other"), credentials()):
-        first = apis._tls
-
-    assert first is apis._tls

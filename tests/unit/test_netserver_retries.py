@@ -15,6 +15,7 @@ from erpsyncd.errors import (
     Effect,
     MalformedResponse,
     OutcomeUnknown,
+    ProxyUnauthorized,
     RemoteFault,
     RemoteRejected,
     RemoteUnavailable,
@@ -32,6 +33,7 @@ BASIC = credentials(AuthKind.PASSWORD)
     ("error", "read", "write"),
     [
         (RemoteUnreachable("x", "m"), True, True),
+        (ProxyUnauthorized("x", "m"), False, False),
         (OutcomeUnknown("x", "m"), True, False),
         (OutcomeUnknown("x", "m", effect=Effect.NEVER_SENT), True, True),
         (RemoteUnavailable("x", "m"), True, False),

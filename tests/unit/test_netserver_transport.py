@@ -18,8 +18,9 @@ from erpsyncd.errors import Effect, MalformedResponse, OutcomeUnknown, RemoteErr
 from erpsyncd.netserver.calls import READING_OPERATIONS, Call
 from erpsyncd.netserver.headers import decompressed
 from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.progress import Progress, Stage
 from erpsyncd.netserver.rate import RateLimiter
-from erpsyncd.netserver.transport import Progress, Stage, Transport, errors_translated
+from erpsyncd.netserver.transport import Transport, errors_translated
 from netserver_support import (
     QUICK,
     Wire,

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 from erpsyncd.domain.connections import ErpConnection, ListedConnection, StoredConnection
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.intents import Intent, Lease, Moment
+from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference, Secret
 from erpsyncd.domain.tenants import Credentials, Tenant, TenantId, TenantSpec
@@ -65,9 +66,12 @@ class TenantApis(Protocol):
     """Opens tenants."""
 
     def open(
-        self, tenant: TenantSpec, credentials: Credentials, *, read_only: bool = False
+        self, tenant: TenantSpec, credentials: Credentials, *, proxy: Proxy | None = None, read_only: bool = False
     ) -> AbstractAsyncContextManager[TenantApi]:
-        """Return a client for one pass. Nothing is sent before its first call; read-only ones cannot write."""
+        """Return a client for one pass. Nothing is sent before its first call; read-only ones cannot write.
+
+        Entering it raises `ConfigurationError` where the tenant's address, certificates or proxy cannot be used.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+from erpsyncd.domain.proxies import ProxyAddress
 from erpsyncd.errors import ConfigurationError
 
 
@@ -38,3 +39,15 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_proxy(tenant: str, url: str, proxy: ProxyAddress | None) -> None:
+    """Refuse to let a proxy elsewhere read what is not encrypted because it stays on this machine.
+
+    Raises:
+        ConfigurationError: the tenant's address is plain http, and its proxy is on another machine.
+    """
+    if proxy is not None and urlsplit(url).scheme == "http" and not proxy.is_here:
+        raise ConfigurationError(
+            f"tenant {tenant}: proxy must be on this machine too, because the tenant's address is http"
+        )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
 
+from erpsyncd.domain.proxies import Proxy, ProxyAddress
 from erpsyncd.domain.tenants import Credentials, Protocol, TenantSpec
-from erpsyncd.netserver.addresses import check_base_url
+from erpsyncd.netserver.addresses import check_base_url, check_proxy
 from erpsyncd.netserver.api import Caller, NetServerApi
 from erpsyncd.netserver.authentication import FixedSession, LoginSession, Session
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.rate import RateLimiter
 from erpsyncd.netserver.rest import RestDialect
 from erpsyncd.netserver.soap import SoapDialect
-from erpsyncd.netserver.transport import Transport, Wire, http_client, tls_context
+from erpsyncd.netserver.tls import Tls, own_tls, tls_context
+from erpsyncd.netserver.transport import Transport, Wire, http_client, network
 
 
 class NetServerApis:
@@ -42,22 +45,24 @@ class NetServerApis:
 
     @asynccontextmanager
     async def open(
-        self, tenant: TenantSpec, credentials: Credentials, *, read_only: bool = False
+        self, tenant: TenantSpec, credentials: Credentials, *, proxy: Proxy | None = None, read_only: bool = False
     ) -> AsyncIterator[NetServerApi]:
         """Yield a client for one pass. Nothing is sent before its first call; read-only ones cannot write.
 
         Raises:
-            ConfigurationError: the address or the credentials cannot be used as they are.
+            ConfigurationError: the address, the credentials, the certificates or the proxy cannot be used as they
+                are.
         """
-        dialect = self._dialect(tenant, credentials)
-        client = http_client(self._limits, self._tls, self._wire() if self._wire is not None else None)
-        async with client:
+        address = proxy.address if proxy is not None else None
+        dialect = _dialect(tenant, credentials, address)
+        async with http_client(await self._way_to(tenant, proxy)) as client:
             transport = Transport(
                 client,
                 tenant=tenant.name,
                 limits=self._limits,
                 limiter=self._limiters.setdefault(tenant.name, self._new_limiter()),
                 calls_per_second=tenant.calls_per_second,
+                proxy=address,
                 read_only=read_only,
             )
             caller = Caller(transport, self._limits)
@@ -67,17 +72,26 @@ class NetServerApis:
             finally:
                 await session.aclose()
 
+    async def _way_to(self, tenant: TenantSpec, proxy: Proxy | None) -> Wire:
+        if self._wire is not None:
+            return self._wire()
+        tls = Tls(tenant=self._tls, proxy=self._tls)
+        if tenant.files:
+            tls = await asyncio.to_thread(own_tls, tenant, self._tls)
+        return network(self._limits, tls, proxy)
+
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         """Loaded with the first tenant: reading the system's certificates takes some milliseconds."""
         return tls_context()
 
-    def _dialect(self, tenant: TenantSpec, credentials: Credentials) -> SoapDialect | RestDialect:
-        if tenant.protocol is Protocol.SOAP:
-            check_base_url(tenant.name, "soap_url" if tenant.soap_url else "url", tenant.soap_url or tenant.url)
-            return SoapDialect(tenant, credentials)
-        check_base_url(tenant.name, "rest_url" if tenant.rest_url else "url", tenant.rest_url or tenant.url)
-        return RestDialect(tenant, credentials)
+
+def _dialect(tenant: TenantSpec, credentials: Credentials, proxy: ProxyAddress | None) -> SoapDialect | RestDialect:
+    protocol = tenant.protocol
+    override, url = ("soap_url", tenant.soap_url) if protocol is Protocol.SOAP else ("rest_url", tenant.rest_url)
+    check_base_url(tenant.name, override if url else "url", url or tenant.url)
+    check_proxy(tenant.name, url or tenant.url, proxy)
+    return SoapDialect(tenant, credentials) if protocol is Protocol.SOAP else RestDialect(tenant, credentials)
 
 
 def _session(dialect: SoapDialect | RestDialect, caller: Caller, clock: Callable[[], float]) -> Session:

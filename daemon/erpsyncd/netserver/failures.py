@@ -215,6 +215,11 @@ def _not_found(call: Call, reply: Reply, fault: Fault | None) -> Exception:
     )
 
 
+def _proxy_unauthorized(call: Call, reply: Reply, _fault: Fault | None) -> Exception:
+    message = f"a proxy before {call.endpoint.where} wants to know who we are ({reply.status}); check proxy"
+    return RemoteRejected(call.endpoint.operation, message, effect=Effect.REFUSED)
+
+
 def _misdirected(call: Call, reply: Reply, _fault: Fault | None) -> Exception:
     message = f"{call.endpoint.where} does not serve this tenant ({reply.status}); set url to its current host"
     return RemoteNotFound(call.endpoint.operation, message)
@@ -239,6 +244,7 @@ _BY_STATUS: dict[int, Callable[[Call, Reply, Fault | None], Exception]] = {
     401: _unauthenticated,
     403: _forbidden,
     404: _not_found,
+    407: _proxy_unauthorized,
     408: _not_now,
     421: _misdirected,
     429: _not_now,

@@ -14,19 +14,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from enum import Enum, auto
 from functools import lru_cache
-from typing import Any, TypeAlias
+from http import HTTPStatus
+from typing import TypeAlias
 
 import httpx
 import structlog
 
 from erpsyncd import __version__
-from erpsyncd.domain.ports import BeforeSend, StillAllowed
+from erpsyncd.domain.ports import BeforeSend
+from erpsyncd.domain.proxies import Proxy, ProxyAddress
 from erpsyncd.errors import (
     Effect,
     MalformedResponse,
     OutcomeUnknown,
+    ProxyUnauthorized,
     RemoteRejected,
     RemoteUnreachable,
 )
@@ -35,7 +37,9 @@ from erpsyncd.netserver.failures import one_line
 from erpsyncd.netserver.headers import decompressed, redirect_host, retry_after_seconds
 from erpsyncd.netserver.leftovers import close_overfull
 from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.progress import HeldUp, Progress, Stage
 from erpsyncd.netserver.rate import RateLimiter
+from erpsyncd.netserver.tls import Tls
 
 log = structlog.get_logger(__name__)
 
@@ -44,72 +48,18 @@ Wire: TypeAlias = httpx.AsyncBaseTransport
 
 _KEEPALIVE_SECONDS = 5.0
 
+_ADVICE = "check url, the network and the certificate"
+
 #: What httpx raises before a byte of the request has left.
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
-    httpx.ProxyError,
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
 )
 #: What else the network can raise, beside `httpx.RequestError` with all that hangs under it.
 _FOREIGN = (httpx.RequestError, httpx.InvalidURL, ssl.SSLError, OSError, UnicodeError)
-
-
-class Stage(Enum):
-    """How far a request has got, as far as we know."""
-
-    BUILDING = auto()
-    """Not handed to httpx yet."""
-
-    HANDED_OVER = auto()
-    """Handed to httpx, which has not said anything: it may have been sent."""
-
-    CONNECTING = auto()
-    SENDING = auto()
-
-
-class _HeldUpError(Exception):
-    """A request was not allowed to leave any more when it could."""
-
-
-class Progress:
-    """Follows one request through httpcore's trace extension, so that "never sent" is known, not guessed."""
-
-    __slots__ = ("_leave", "_still_allowed", "_stream", "stage")
-
-    def __init__(self, leave: Callable[[], None] = lambda: None, still_allowed: StillAllowed = lambda: True) -> None:
-        """`leave` is called when the first byte of the request goes out, if it is `still_allowed` to."""
-        self.stage = Stage.BUILDING
-        self._leave = leave
-        self._still_allowed = still_allowed
-        self._stream: Any = None
-
-    async def trace(self, event: str, details: dict[str, Any]) -> None:
-        """Take note of an event of httpcore, and close what it forgets.
-
-        A TLS handshake that is cut short, by its timeout or by our deadline, leaves its socket open in
-        httpcore 1.0: it closes after an `Exception`, which a cancellation is not.
-        """
-        if event == "http11.send_request_headers.started":
-            if details["request"].method == b"CONNECT":  # a proxy's own: ours comes after it, or never
-                return
-            if not self._still_allowed():
-                raise _HeldUpError
-            self.stage = Stage.SENDING
-            self._leave()
-        elif event.startswith("connection.") and self.stage is Stage.HANDED_OVER:
-            self.stage = Stage.CONNECTING
-        elif event == "connection.connect_tcp.complete":
-            self._stream = details["return_value"]
-        elif event.endswith(".start_tls.failed"):
-            await self._stream.aclose()
-
-    @property
-    def never_sent(self) -> bool:
-        """Whether nothing can have arrived."""
-        return self.stage in (Stage.BUILDING, Stage.CONNECTING)
 
 
 class Transport:
@@ -123,10 +73,13 @@ class Transport:
         limits: RemoteLimits,
         limiter: RateLimiter,
         calls_per_second: float,
+        proxy: ProxyAddress | None = None,
         read_only: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`proxy` is what `http` goes through; messages name it."""
         self._http = http
+        self._proxy = proxy
         self._tenant = tenant
         self._limits = limits
         self._limiter = limiter
@@ -153,8 +106,11 @@ class Transport:
         async with self._connections, self._limiter.turn(self._calls_per_second) as leave:
             progress = Progress(leave) if before_send is None else Progress(leave, await before_send())
             started = time.perf_counter()
-            with errors_translated(call.endpoint, progress, self._limits):
-                async with asyncio.timeout(self._limits.deadline_seconds):
+            with errors_translated(call.endpoint, progress, self._limits, self._proxy):
+                async with (
+                    asyncio.timeout(self._limits.deadline_seconds),
+                    progress.connecting_within(self._limits.connect_seconds),
+                ):
                     reply = await self._exchange(call, progress)
         log.debug(
             "call.finished",
@@ -219,11 +175,15 @@ class Transport:
 
 
 @contextmanager
-def errors_translated(endpoint: Endpoint, progress: Progress, limits: RemoteLimits) -> Iterator[None]:
+def errors_translated(
+    endpoint: Endpoint, progress: Progress, limits: RemoteLimits, proxy: ProxyAddress | None = None
+) -> Iterator[None]:
     """Turn every error of the network into one of ours; `progress` says whether anything can have arrived."""
+    via = f"{endpoint.where} through the proxy {proxy.where}" if proxy else endpoint.where
+    advice = "check proxy, url, the network and the certificate" if proxy else _ADVICE
     try:
         yield
-    except _HeldUpError:
+    except HeldUp:
         message = f"{endpoint.where} was not called: the request was held up here for too long"
         raise RemoteUnreachable(endpoint.operation, message) from None
     except httpx.DecodingError as exc:
@@ -231,26 +191,44 @@ def errors_translated(endpoint: Endpoint, progress: Progress, limits: RemoteLimi
     except httpx.TooManyRedirects as exc:  # we follow none, but the class hangs under RequestError
         raise RemoteRejected(endpoint.operation, f"{endpoint.where} redirects without end; check url") from exc
     except TimeoutError as exc:
-        message = f"{endpoint.where} gave no whole answer in {limits.deadline_seconds:g} s"
-        raise _unanswered(endpoint, progress, message) from exc
+        if progress.never_sent:
+            message = f"cannot reach {via} within {min(limits.connect_seconds, limits.deadline_seconds):g} s; {advice}"
+            raise RemoteUnreachable(endpoint.operation, message) from exc
+        message = f"{via} gave no whole answer in {limits.deadline_seconds:g} s"
+        raise _unanswered(endpoint, message) from exc
+    except httpx.ProxyError as exc:  # its own words are the proxy's, which has seen a password
+        raise _refused_by_proxy(endpoint, via, str(exc)) from None
     except httpx.LocalProtocolError:  # its own words quote the header that h11 refused: maybe a ticket
         message = f"{endpoint.where} was not called: the request is not valid HTTP"
         raise RemoteUnreachable(endpoint.operation, message) from None
-    except _NEVER_SENT as exc:
-        raise _unreachable(endpoint, f"cannot reach {endpoint.where}: {_reason(exc)}") from exc
     except _FOREIGN as exc:
-        message = f"the connection to {endpoint.where} broke: {_reason(exc)}"
-        raise _unanswered(endpoint, progress, message) from exc
+        reason = _reason(exc)
+        if isinstance(exc, _NEVER_SENT) or progress.never_sent:
+            message = f"cannot reach {via}: {reason}; {_alert_advice(reason) or advice}"
+            raise RemoteUnreachable(endpoint.operation, message) from exc
+        raise _unanswered(endpoint, f"the connection to {via} broke: {reason}", _alert_advice(reason)) from exc
 
 
-def _unreachable(endpoint: Endpoint, message: str) -> RemoteUnreachable:
-    return RemoteUnreachable(endpoint.operation, f"{message}; check url, the network and the certificate")
+def _unanswered(endpoint: Endpoint, message: str, advice: str = "") -> OutcomeUnknown:
+    tail = f"; {advice}" if advice else ""
+    return OutcomeUnknown(endpoint.operation, f"{message}; nobody knows what became of the call{tail}")
 
 
-def _unanswered(endpoint: Endpoint, progress: Progress, message: str) -> RemoteUnreachable | OutcomeUnknown:
-    if progress.never_sent:
-        return _unreachable(endpoint, f"{message} (nothing was sent)")
-    return OutcomeUnknown(endpoint.operation, f"{message}; nobody knows what became of the call")
+def _refused_by_proxy(endpoint: Endpoint, via: str, words: str) -> RemoteUnreachable:
+    """Return what it means that a proxy made no tunnel; of its answer only the number is told."""
+    code = words.partition(" ")[0]
+    known = {str(status.value): f"{status.value} {status.phrase}" for status in HTTPStatus}
+    message = f"cannot reach {via}: it refused ({known.get(code, code if code.isdecimal() else 'no reason')})"
+    if code == str(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED.value):
+        return ProxyUnauthorized(endpoint.operation, f"{message}; check proxy: its user name and password")
+    return RemoteUnreachable(endpoint.operation, f"{message}; check proxy, and what it lets through")
+
+
+def _alert_advice(reason: str) -> str:
+    """Return what to check where the other side ended TLS with an alert: it wants something else of us."""
+    if " alert " not in reason:
+        return ""
+    return "check that url speaks TLS 1.2 or newer" if "version" in reason else "check url and client_certificate"
 
 
 def _reason(exc: BaseException) -> str:
@@ -268,24 +246,29 @@ def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
-def tls_context() -> ssl.SSLContext:
-    """Return the context that all tenants share: the system's trust store, TLS 1.2 or newer."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def http_client(limits: RemoteLimits, tls: ssl.SSLContext, wire: Wire | None) -> httpx.AsyncClient:
-    """Return a client for one tenant; `wire` replaces the network in tests."""
-    return httpx.AsyncClient(
-        verify=tls,
+def network(limits: RemoteLimits, tls: Tls, proxy: Proxy | None) -> Wire:
+    """Return one tenant's way to the network. Through a proxy everything goes, also what is on this machine."""
+    # A handshake that fails behind a proxy leaves its connection in the pool of httpcore 1.0 for ever, where four
+    # would be all. `Transport` has no more than `max_connections` requests under way anyway.
+    most = limits.max_connections if proxy is None else None
+    return httpx.AsyncHTTPTransport(
+        verify=tls.tenant,
         trust_env=False,
-        follow_redirects=False,
         http2=False,
-        limits=httpx.Limits(
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_connections,
-            keepalive_expiry=_KEEPALIVE_SECONDS,
-        ),
-        transport=wire,
+        limits=httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=_KEEPALIVE_SECONDS),
+        proxy=None if proxy is None else _http_proxy(proxy, tls),
     )
+
+
+def _http_proxy(proxy: Proxy, tls: Tls) -> httpx.Proxy:
+    address, username = proxy.address, proxy.username.reveal()
+    return httpx.Proxy(
+        f"{address.scheme}://{address.where}",
+        ssl_context=tls.proxy if address.scheme == "https" else None,
+        auth=(username, proxy.password.reveal()) if username else None,
+    )
+
+
+def http_client(wire: Wire) -> httpx.AsyncClient:
+    """Return a client for one tenant on its way to the network, or on what replaces that in tests."""
+    return httpx.AsyncClient(transport=wire, trust_env=False, follow_redirects=False)

@@ -15,24 +15,24 @@ import structlog
 from erpsyncd.domain.intents import Lease, Uptime
 from erpsyncd.domain.ports import PassStore, TenantApi, TenantApis
 from erpsyncd.domain.results import Outcome, RunReport, Status, TenantReport
-from erpsyncd.domain.tenants import Auth, Credentials, Tenant
+from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import (
     ConfigurationError,
     Crashed,
     DaemonError,
-    SecretMissing,
     StoreError,
     StoreOutdated,
     TenantLeased,
     TenantParked,
     Unauthorized,
 )
+from erpsyncd.service.access import Resolved, resolve_credentials, resolve_proxy
 from erpsyncd.service.clocks import boot_seconds
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.remote import LeaseHolder, Remote
 from erpsyncd.service.secrets import SecretResolver
-from erpsyncd.service.tenant_pass import Resolved, TenantPass
+from erpsyncd.service.tenant_pass import TenantPass
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -200,14 +200,15 @@ class Reconciler:
         self, tenant: Tenant, recorder: Recorder, holder: LeaseHolder | None, options: RunOptions
     ) -> TenantReport:
         resolved = await self._secrets(tenant, recorder.lease)
-        credentials = self._credentials(tenant.spec.auth, resolved)
+        credentials = resolve_credentials(tenant.spec, resolved)
         fingerprint = self.store.fingerprinter.of_credentials(credentials)
         if tenant.refused_auth == fingerprint:
             raise Unauthorized(
                 f"the tenant refused these credentials before; they are not tried again until they change or: "
                 f"erpsyncd tenants resume {tenant.name}"
             )
-        async with self.apis.open(tenant.spec, credentials, read_only=options.dry_run) as api:
+        proxy = resolve_proxy(tenant.spec, resolved)
+        async with self.apis.open(tenant.spec, credentials, proxy=proxy, read_only=options.dry_run) as api:
             remote = self._remote(tenant, api, holder, options)
             one = TenantPass(
                 tenant=tenant,
@@ -242,7 +243,7 @@ class Reconciler:
     async def _secrets(self, tenant: Tenant, lease: Lease | None) -> Resolved:
         """Resolve each distinct reference once; make due what uses a changed one."""
         known = await self.store.references(tenant.id)
-        wanted = frozenset(known).union(*(value.references for value in tenant.spec.auth.fields.values()))
+        wanted = frozenset(known).union(*(value.references for value in tenant.spec.templates.values()))
         values, reasons = await asyncio.to_thread(self.resolver.resolve, wanted)
         fingerprints = {
             reference: self.store.fingerprinter.of_text("reference", values[reference].reveal())
@@ -256,14 +257,6 @@ class Reconciler:
             if became_due:
                 log.info("secret.changed", references=sorted(map(str, changed)), connections=became_due)
         return Resolved(values=values, reasons=reasons, changed=frozenset(changed))
-
-    def _credentials(self, auth: Auth, resolved: Resolved) -> Credentials:
-        try:
-            fields = {name: template.resolve(resolved.values) for name, template in auth.fields.items()}
-        except KeyError as exc:
-            part = exc.args[0]
-            raise SecretMissing(f"cannot log in: {resolved.reasons.get(part, part)}") from None
-        return Credentials(kind=auth.kind, **fields)
 
     async def _remember(
         self, tenant: Tenant, lease: Lease, remote: Remote, fingerprint: str, options: RunOptions

@@ -20,6 +20,7 @@ from erpsyncd.errors import (
     MalformedResponse,
     NotTried,
     PermanentRemoteError,
+    ProxyUnauthorized,
     RemoteError,
     TemporaryRemoteError,
     Unauthorized,
@@ -82,7 +83,8 @@ class Remote:
     answered: int = 0
     last_error: DaemonError | None = None
     stopped_by: DaemonError | None = None
-    """Why no further call should be made: refused credentials or too many transient failures in a row."""
+    """Why no further call should be made: credentials that the tenant or its proxy refused, or too many transient
+    failures in a row."""
 
     stopping: asyncio.Event
     """Set when the process is about to end: nothing new is begun."""
@@ -204,7 +206,7 @@ class Remote:
         except TemporaryRemoteError as exc:
             self.last_error = exc
             self.transient_failures += 1
-            if self.transient_failures >= self.breaker_failures:
+            if self.transient_failures >= self.breaker_failures or isinstance(exc, ProxyUnauthorized):
                 self.stopped_by = exc
             raise
         except RemoteError as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
@@ -13,7 +13,6 @@ from erpsyncd.domain.connections import MAX_CONFIG_VALUE, DesiredConnection, Sta
 from erpsyncd.domain.plan import Change, raise_if_unsafe
 from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, TenantReport
-from erpsyncd.domain.secrets import Reference, Secret
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import (
     ConnectionFailed,
@@ -24,6 +23,7 @@ from erpsyncd.errors import (
     Unauthorized,
     UnsafePlan,
 )
+from erpsyncd.service.access import Resolved
 from erpsyncd.service.connection_pass import ConnectionPass
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.recording import Recorder
@@ -31,18 +31,6 @@ from erpsyncd.service.recovery import Recovery
 from erpsyncd.service.remote import Remote
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resolved:
-    """The references of one tenant as this pass found them."""
-
-    values: Mapping[Reference, Secret]
-    reasons: Mapping[Reference, str]
-    """Why the others cannot be resolved."""
-
-    changed: frozenset[Reference] = frozenset()
-    """Those whose value is not the one that was last seen, or that cannot be resolved any more."""
 
 
 @dataclass(kw_only=True)
@@ -159,8 +147,7 @@ class TenantPass:
         try:
             spec = stored.template.resolve(self.resolved.values)
         except KeyError as exc:
-            part = exc.args[0]
-            raise SecretMissing(self.resolved.reasons.get(part, str(part))) from None
+            raise SecretMissing(self.resolved.reason(exc)) from None
         for name, value in spec.config_fields.items():
             if len(value.reveal()) > MAX_CONFIG_VALUE:
                 raise SecretUnusable(

@@ -1,0 +1,94 @@
+"""How a tenant is told from an impostor, and how we show a tenant who we are.
+
+Files are read anew for each pass, so that a renewed certificate needs no restart.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from erpsyncd.domain.tenants import TenantSpec
+from erpsyncd.errors import ConfigurationError
+from erpsyncd.files import MAX_PEM_BYTES, FileUnreadable, read_regular_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """What one tenant's connections are secured with."""
+
+    tenant: ssl.SSLContext
+    proxy: ssl.SSLContext
+    """For a proxy that is itself spoken to over https: it is told from impostors alike, and not told who we are."""
+
+
+class _EncryptedKey(Exception):
+    """OpenSSL asked for a passphrase."""
+
+
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """Return a context for TLS 1.2 or newer that trusts whom the system trusts, or only whom a file names."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def own_tls(tenant: TenantSpec, shared: ssl.SSLContext) -> Tls:
+    """Return the contexts of a tenant that names files; `shared` is for what it leaves to the system.
+
+    Reads files, so it is called off the event loop.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or is not what it should be; the message names key and file.
+    """
+    for key, path in tenant.files.items():
+        try:
+            read_regular_file(Path(path), max_bytes=MAX_PEM_BYTES)
+        except FileUnreadable as exc:
+            raise _unusable(tenant, key, str(exc)) from None
+    trust = shared if tenant.ca_file is None else _trusting(tenant)
+    if tenant.client_certificate is None:
+        return Tls(tenant=trust, proxy=trust)
+    return Tls(tenant=_with_client_certificate(tenant, tls_context(tenant.ca_file)), proxy=trust)
+
+
+def _trusting(tenant: TenantSpec) -> ssl.SSLContext:
+    try:
+        context = tls_context(tenant.ca_file)
+    except OSError:  # of which ssl.SSLError is one
+        raise _unusable(tenant, "ca_file", "holds no certificates in PEM that can be read") from None
+    if not context.cert_store_stats()["x509"]:
+        raise _unusable(tenant, "ca_file", "holds no certificates, only revocation lists")
+    return context
+
+
+def _with_client_certificate(tenant: TenantSpec, context: ssl.SSLContext) -> ssl.SSLContext:
+    assert tenant.client_certificate is not None, "it is only asked for where there is one"
+    key = "client_key" if tenant.client_key is not None else "client_certificate"
+    try:
+        # OpenSSL does not say which of the two files is wrong, so the certificate is read by itself first.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=tenant.client_certificate)
+    except OSError:
+        raise _unusable(tenant, "client_certificate", "holds no certificate in PEM that can be read") from None
+    try:
+        context.load_cert_chain(tenant.client_certificate, tenant.client_key, password=_refuse_passphrase)
+    except _EncryptedKey:
+        reason = "holds an encrypted key, and nobody is there to type a passphrase; decrypt it, mode 600"
+        raise _unusable(tenant, key, reason) from None
+    except OSError as exc:
+        if isinstance(exc, ssl.SSLError) and exc.reason == "KEY_VALUES_MISMATCH":
+            reason = f"holds a key that does not belong to the certificate in {tenant.client_certificate}"
+            raise _unusable(tenant, key, reason) from None
+        raise _unusable(tenant, key, "holds no private key in PEM that can be read") from None
+    return context
+
+
+def _refuse_passphrase() -> NoReturn:
+    """Stand between OpenSSL and the terminal, where it would ask."""
+    raise _EncryptedKey
+
+
+def _unusable(tenant: TenantSpec, key: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(f"tenant {tenant.name}: {key} {tenant.files[key]} {reason}")

@@ -1,0 +1,58 @@
+"""How to get to a tenant and into it, as one pass found it: its references resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from erpsyncd.domain.proxies import Proxy, parse_proxy
+from erpsyncd.domain.secrets import Reference, Secret
+from erpsyncd.domain.tenants import Credentials, TenantSpec
+from erpsyncd.errors import ConfigurationError, SecretMissing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """The references of one tenant as this pass found them."""
+
+    values: Mapping[Reference, Secret]
+    reasons: Mapping[Reference, str]
+    """Why the others cannot be resolved."""
+
+    changed: frozenset[Reference] = frozenset()
+    """Those whose value is not the one that was last seen, or that cannot be resolved any more."""
+
+    def reason(self, missing: KeyError) -> str:
+        """Return why a template could not be resolved, from what it raised."""
+        part = missing.args[0]
+        return self.reasons.get(part, str(part))
+
+
+def resolve_credentials(tenant: TenantSpec, resolved: Resolved) -> Credentials:
+    """Return how to log in.
+
+    Raises:
+        SecretMissing: something that it refers to is not known here.
+    """
+    try:
+        fields = {name: template.resolve(resolved.values) for name, template in tenant.auth.fields.items()}
+    except KeyError as exc:
+        raise SecretMissing(f"cannot log in: {resolved.reason(exc)}") from None
+    return Credentials(kind=tenant.auth.kind, **fields)
+
+
+def resolve_proxy(tenant: TenantSpec, resolved: Resolved) -> Proxy | None:
+    """Return the proxy to go through, if any.
+
+    Raises:
+        ConfigurationError: its address is none.
+        SecretMissing: something that it refers to is not known here.
+    """
+    if tenant.proxy is None:
+        return None
+    try:
+        return parse_proxy(tenant.proxy).resolve(resolved.values)
+    except KeyError as exc:
+        raise SecretMissing(f"cannot use the proxy: {resolved.reason(exc)}") from None
+    except ValueError as exc:
+        raise ConfigurationError(f"tenant {tenant.name}: proxy {exc}") from None
