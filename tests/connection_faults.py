@@ -143,6 +143,14 @@ STATUS_CASES = (
         fault=wire.page("404 Not Found"),
         note="The message names the setting to look at.",
     ),
+    kinds.turned_away(
+        name="407",
+        what="A proxy answers that wants to know who we are.",
+        error_class="rejected",
+        fault=wire.page("407 Proxy Authentication Required"),
+        note="See `proxy`. Where `url` is https, it is not that proxy (which answers before) but one in front of the "
+        "tenant.",
+    ),
     kinds.not_now(
         name="408",
         what="The server says that the request came too slowly.",

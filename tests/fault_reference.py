@@ -8,11 +8,11 @@ from pathlib import Path
 
 from erpsyncd.errors import Effect
 from fault_cases import BOTH, FaultCase, OddAnswer
-from fault_catalogue import CASES, NETWORK, ODD_CASES, UNREACHABLE
+from fault_catalogue import CASES, NETWORK, ODD_CASES, UNREACHABLE, WAY_CASES
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "faults.md"
 
-ALL_CASES: tuple[FaultCase, ...] = (*UNREACHABLE, *CASES)
+ALL_CASES: tuple[FaultCase, ...] = (*UNREACHABLE, *WAY_CASES, *CASES)
 
 INTRODUCTION = """\
 # Faults
@@ -101,7 +101,7 @@ def _named(case: FaultCase | OddAnswer) -> str:
 
 
 def _next(case: FaultCase) -> str:
-    if case.ends_pass:
+    if case.ends_pass and case.effect is Effect.REFUSED:
         return "waits for you"
     return "looks first" if case.effect is Effect.UNCERTAIN else "tries again"
 
