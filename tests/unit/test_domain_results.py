@@ -140,3 +140,21 @@ def test_every_error_is_explained() -> None:
         assert error.__doc__
         assert error.exit_code in {1, 2, 6, 75, 77, 78}
         assert error.error_class
+
+
+@pytest.mark.parametrize(
+    ("tenants", "code"),
+    [
+        ((), 0),
+        ((done(unchanged=3),), 0),
+        ((done(Status.PLANNED),), 4),
+        ((done(Status.PLANNED, Status.FAILED),), 3),
+        ((done(Status.PLANNED), ended("unauthorized")), 3),
+        ((ended("unauthorized"),), 77),
+    ],
+)
+def test_the_detailed_exit_code_tells_pending_changes_only_where_nothing_failed(
+    tenants: tuple[TenantReport, ...], code: int
+) -> None:
+    """4 stands in for 0 and for nothing else."""
+    assert code == report(*tenants).detailed_exit_code

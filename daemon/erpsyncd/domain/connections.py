@@ -16,6 +16,12 @@ ConnectionRowId: TypeAlias = int
 Fingerprints: TypeAlias = Mapping[str, str]
 """Field name → HMAC of the field's value; config fields are named `config_fields.KEY`."""
 
+#: What the name of a config field begins with where fields are named.
+CONFIG_PREFIX = "config_fields."
+
+FieldValue: TypeAlias = str | int | tuple[int, ...]
+"""What a field that is no secret can hold."""
+
 #: Column widths of the tenant's database (domain.md §4.2).
 MAX_DISPLAY_TEXT = 254
 MAX_CONFIG_KEY = 254
@@ -51,6 +57,19 @@ class ConnectionSpec:
     associate_access_ids: tuple[int, ...] = ()
     config_fields: Mapping[str, Secret] = field(default_factory=dict)
     """Every value counts as a secret: they hold ERP passwords."""
+
+    @property
+    def plain_fields(self) -> dict[str, FieldValue]:
+        """Every field but the secret ones, by name. Access ids are sets, so they are sorted here."""
+        return {
+            "erp_connector_id": self.erp_connector_id,
+            "display_name": self.display_name,
+            "display_description": self.display_description,
+            "active": self.active,
+            "all_access": self.all_access,
+            "user_group_access_ids": tuple(sorted(set(self.user_group_access_ids))),
+            "associate_access_ids": tuple(sorted(set(self.associate_access_ids))),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import hmac
 import json
 from dataclasses import dataclass, field
 
-from erpsyncd.domain.connections import ConnectionSpec, Fingerprints
+from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, Fingerprints
 from erpsyncd.domain.tenants import Credentials
 
 _BYTES = 16
@@ -32,17 +32,8 @@ class Fingerprinter:
 
     def of_spec(self, spec: ConnectionSpec) -> Fingerprints:
         """Return one fingerprint for each field that we own. Access ids count as sets."""
-        plain = {
-            "erp_connector_id": spec.erp_connector_id,
-            "display_name": spec.display_name,
-            "display_description": spec.display_description,
-            "active": spec.active,
-            "all_access": spec.all_access,
-            "user_group_access_ids": sorted(set(spec.user_group_access_ids)),
-            "associate_access_ids": sorted(set(spec.associate_access_ids)),
-        }
-        texts = {name: json.dumps(value) for name, value in plain.items()}
-        texts |= {f"config_fields.{name}": value.reveal() for name, value in spec.config_fields.items()}
+        texts = {name: json.dumps(value) for name, value in spec.plain_fields.items()}
+        texts |= {f"{CONFIG_PREFIX}{name}": value.reveal() for name, value in spec.config_fields.items()}
         return {name: self.of_text(name, text) for name, text in texts.items()}
 
     def of_credentials(self, credentials: Credentials) -> str:

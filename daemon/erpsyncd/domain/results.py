@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from erpsyncd.domain.connections import Fingerprints, State
+from erpsyncd.domain.field_changes import FieldChange
 
 
 class ChangeKind(StrEnum):
@@ -85,6 +86,12 @@ class Outcome:
     error: str | None = None
     fields: tuple[str, ...] = ()
     """The names of the fields that changed; never their values."""
+
+    field_changes: tuple[FieldChange, ...] = ()
+    """What a planned change would do to each field; empty for what was done."""
+
+    erp_connection_id: int | None = None
+    """Theirs, where a change of it is planned; None for a create."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +195,11 @@ class RunReport:
             return 3
         codes = {_EXIT_BY_REASON.get(tenant.error or "", 1) for tenant in visited}
         return codes.pop() if len(codes) == 1 else 1
+
+    @property
+    def detailed_exit_code(self) -> int:
+        """The exit code of `plan --detailed-exitcode`: 4 where nothing failed and something is to be done."""
+        return 4 if self.exit_code == 0 and self.counts[Status.PLANNED] else self.exit_code
 
     @property
     def status(self) -> RunStatus:

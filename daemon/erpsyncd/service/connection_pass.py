@@ -9,6 +9,7 @@ from random import Random
 from typing import assert_never
 
 from erpsyncd.domain.connections import DesiredConnection, ErpConnection, State, StoredConnection, same_guid
+from erpsyncd.domain.field_changes import field_changes
 from erpsyncd.domain.plan import Change, Create, Delete, Update, needs_observation, plan_connection
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
 from erpsyncd.errors import ConnectionFailed, Effect, NotTried, RemoteError, Unauthorized, Undecided
@@ -78,14 +79,15 @@ class ConnectionPass:
 
     async def planned(self, change: Change) -> None:
         """Report what would be done, in a dry run."""
-        fields = change.fields if isinstance(change, Update) else ()
         self.recorder.report(
             Outcome(
                 tenant=self.tenant,
                 key=change.desired.key,
                 status=Status.PLANNED,
                 change=_kind_of(change),
-                fields=fields,
+                fields=change.fields if isinstance(change, Update) else (),
+                field_changes=field_changes(change),
+                erp_connection_id=change.desired.stored.erp_connection_id,
             )
         )
 
@@ -227,7 +229,13 @@ class ConnectionPass:
             await self.recorder.settle(desired.stored, Verdict(state=State.DELETED), None)
         elif self.recorder.lease is None:
             self.recorder.report(
-                Outcome(tenant=self.tenant, key=desired.key, status=Status.PLANNED, change=ChangeKind.DELETE)
+                Outcome(
+                    tenant=self.tenant,
+                    key=desired.key,
+                    status=Status.PLANNED,
+                    change=ChangeKind.DELETE,
+                    erp_connection_id=desired.stored.erp_connection_id,
+                )
             )
         else:
             await self._done(desired, ChangeKind.DELETE, Verdict(state=State.DELETED))
