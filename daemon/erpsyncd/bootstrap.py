@@ -41,14 +41,16 @@ if TYPE_CHECKING:
 LEAVE_WITHIN = timedelta(seconds=30)
 
 
-def start(config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str]) -> Settings:
+def start(
+    config: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str], *, in_colour: bool = True
+) -> Settings:
     """Read the settings and set up logging.
 
     Raises:
         ConfigurationError: with every problem and its place.
     """
     settings = load_settings(config, environ, overrides)
-    configure_logging(level=settings.log.level, format=settings.log.format)
+    configure_logging(level=settings.log.level, format=settings.log.format, in_colour=in_colour)
     return settings
 
 
@@ -107,23 +109,31 @@ def _stored_tenants(settings: Settings) -> frozenset[str]:
 
 
 def run_once(settings: Settings, options: RunOptions, environ: Mapping[str, str]) -> RunReport:
-    """Make one pass over every tenant; return the report.
+    """Make one pass over every tenant, or those selected; return the report.
 
     The first SIGTERM or SIGINT lets calls in flight end, a second one or `schedule.stop_within` cuts them off.
 
     Raises:
-        UsageError: `force` names a tenant that the store does not have; nothing was done.
+        UsageError: `force` or the selection names what the store does not have; nothing was done.
         RunInProgress: another process holds the store.
         RunInterrupted: it was cut off by a signal.
         StoreError: the store failed.
     """
     with opened_store(settings) as store:
-        unknown = options.force - {tenant.name for tenant in store.list_tenants()} if options.force else ()
-        if unknown:
-            raise UsageError(f"--force names no tenant of the store: {', '.join(sorted(unknown))}")
+        _raise_if_unknown(store, options)
         if not options.dry_run:
             store.lock_process()
         return asyncio.run(_one_run(settings, store, options, environ))
+
+
+def _raise_if_unknown(store: SqlStore, options: RunOptions) -> None:
+    if not options.force and options.selection.is_everything:
+        return
+    names = {tenant.name for tenant in store.list_tenants()}
+    unknown = options.force - names
+    if unknown:
+        raise UsageError(f"--force names no tenant of the store: {', '.join(sorted(unknown))}")
+    options.selection.raise_if_unknown(names, store.connection_keys)
 
 
 def run_daemon(settings: Settings, environ: Mapping[str, str], read_again: Callable[[], Settings]) -> int:

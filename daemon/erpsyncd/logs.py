@@ -60,6 +60,7 @@ def configure_logging(
     level: Level,
     format: Format = "auto",  # noqa: A002 -- named as the option is
     stream: TextIO | None = None,
+    in_colour: bool = True,
 ) -> None:
     """Send every event to `stream` (stderr). `auto` is for people on a terminal, JSON elsewhere. Repeatable."""
     stream = stream or sys.stderr
@@ -70,7 +71,7 @@ def configure_logging(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
             processors=[
                 ProcessorFormatter.remove_processors_meta,
-                *(_console_processors(stream) if console else _json_processors()),
+                *(_console_processors(in_colour=in_colour and stream.isatty()) if console else _json_processors()),
             ],
         )
     )
@@ -97,11 +98,11 @@ def set_level(level: Level) -> None:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 
-def _console_processors(stream: TextIO) -> Iterable[Processor]:
+def _console_processors(*, in_colour: bool) -> Iterable[Processor]:
     return (
         structlog.processors.format_exc_info,
         redact,
-        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
+        structlog.dev.ConsoleRenderer(colors=in_colour, exception_formatter=structlog.dev.plain_traceback),
     )
 
 

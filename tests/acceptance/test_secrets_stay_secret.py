@@ -43,7 +43,8 @@ def test_no_canary_escapes(tmp_path: Path, sandbox: SandboxServer, protocol: str
     for attempt in (wrong.replace("erp_connector_id = 1", "erp_connector_id = true"), wrong, text):
         loaded = erpsyncd.load(attempt)
         seen += [loaded.stdout, loaded.stderr]
-        for arguments in (("--run-once",), ("--run-once", "--output", "json", "--log-level", "debug")):
+        in_detail = ("--output", "json", "--log-level", "debug")
+        for arguments in (("plan", *in_detail), ("--run-once",), ("--run-once", *in_detail)):
             run = erpsyncd(*arguments, "--log-format", "console")
             seen += [run.stdout, run.stderr]
     for noun in ("tenants", "connections", "runs", "checks", "changes"):

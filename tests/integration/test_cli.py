@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from commands import connection, document
 from erpsyncd import __version__
+from erpsyncd.cli.history import _named
 from erpsyncd.cli.main import _COMMANDS, run
 from erpsyncd.cli.output import printable, table
+from erpsyncd.sandbox import SandboxServer
 
 DOCUMENT = """
 [[tenants]]
@@ -321,3 +324,59 @@ def test_text_output_cannot_steer_a_terminal() -> None:
     """What a tenant wrote is shown without control characters, and columns stay aligned."""
     assert "a\N{REPLACEMENT CHARACTER}[31mb\nc" == printable("a\x1b[31mb\nc")
     assert "A    B\nx y  -\n\N{REPLACEMENT CHARACTER}    yes" == table(("A", "B"), [("x\ny", None), ("\x07", True)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("plan", "--only", "acne"), 'no tenant matches "acne"; did you mean "acme"?'),
+        (("--run-once", "--exclude", "acme/vismas"), 'matches "vismas"; did you mean "visma"?'),
+        (("--run-once", "--only", "acme", "--exclude", "*"), "--only and --exclude leave nothing"),
+        (("connections", "list", "--only", "acme/nothing"), 'no connection of acme matches "nothing"'),
+        (("tenants", "list", "--exclude", "acne"), 'did you mean "acme"?'),
+        (("checks", "list", "--only", "/visma"), "--only must be TENANT or TENANT/KEY"),
+        (("--only", "acme", "plan"), "--only goes after the command"),
+        (("--exclude", "acme"), "--exclude goes with --run-once"),
+    ],
+)
+def test_a_selection_that_cannot_be_meant_is_refused_before_anything_is_done(
+    loaded: Invoke, arguments: tuple[str, ...], message: str
+) -> None:
+    """Exit code 2 with the name that may have been meant, and no run."""
+    code, out, err = loaded(*arguments, "--output", "json")
+    error = json.loads(err.splitlines()[-1])
+
+    assert (2, "", "usage") == (code, out, error["error_class"])
+    assert message in error["error"]
+    assert "There are no runs." in loaded("runs", "list")[1]
+
+
+def test_lists_can_be_narrowed(invoke: Invoke, tmp_path: Path, sandbox: SandboxServer) -> None:
+    """The same options narrow lists of tenants, connections, checks and changes; limits count what is left."""
+    path = tmp_path / "three.toml"
+    for name in ("acme", "beta", "north"):
+        path.write_text(document(sandbox.url, "soap", "".join(connection(key, tenant=name) for key in "ab"), name=name))
+        assert 0 == invoke("import", str(path))[0]
+    assert 0 == invoke("--run-once")[0]
+
+    def listed(noun: str, *arguments: str) -> list[str]:
+        items = json.loads(invoke(noun, "list", "--output", "json", *arguments)[1])["items"]
+        names = ((item.get("tenant") or item["name"], item.get("key")) for item in items)
+        return [f"{tenant}/{key}" if key else tenant for tenant, key in names]
+
+    assert ["acme/a", "beta/a"] == listed("connections", "--only", "*/a", "--exclude", "north")
+    assert ["beta/b"] == listed("connections", "--only", "*/b", "--exclude", "acme", "--limit", "1")
+    assert ["acme/b"] == listed("connections", "--tenant", "acme", "--only", "*/b")
+    assert ["acme", "beta"] == listed("tenants", "--exclude", "nor*")
+    assert ["north"] == listed("checks", "--only", "north")
+    assert {"acme", "beta"} == set(listed("changes", "--exclude", "acme/a", "--exclude", "north"))
+
+    assert 0 == invoke("tenants", "remove", "north")[0]
+
+    assert ["north"] == listed("checks", "--only", "north")
+
+
+def test_only_what_is_about_a_tenant_can_be_narrowed() -> None:
+    """A list of something else is a mistake of ours."""
+    with pytest.raises(TypeError, match="str is about no tenant"):
+        _named("a run")

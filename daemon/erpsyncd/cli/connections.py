@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
-from erpsyncd.cli.history import list_options, show_items
+from erpsyncd.cli.history import list_options, select_items, show_items
 from erpsyncd.cli.opening import store_of
-from erpsyncd.cli.options import Invocation, common_options, pass_invocation
+from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
 from erpsyncd.cli.output import write_json, write_text
+from erpsyncd.domain.selection import Selection
 
 
 @click.group()
@@ -16,18 +19,19 @@ def connections() -> None:
 
 
 @connections.command(name="list")
+@selection_options
 @list_options
 @common_options
 @pass_invocation
-def list_connections(invocation: Invocation, *, tenant: str | None, limit: int | None) -> None:
+def list_connections(invocation: Invocation, *, selection: Selection, tenant: str | None, limit: int | None) -> None:
     """List connections by tenant and key, with what is known about each.
 
     \b
     Example:
-      erpsyncd connections list --tenant acme
+      erpsyncd connections list --only 'acme/visma-*'
     """
     with store_of(invocation) as store:
-        items = store.list_connections(tenant=tenant, limit=limit)
+        items = select_items(store, selection, limit, partial(store.list_connections, tenant=tenant))
     headings = {
         "tenant": "TENANT",
         "key": "KEY",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import click
 
 from erpsyncd.cli.opening import store_of
-from erpsyncd.cli.options import Invocation, common_options, pass_invocation
+from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
 from erpsyncd.cli.output import as_json, table, write_json, write_text
+from erpsyncd.domain.selection import Selection
 from erpsyncd.errors import UsageError
+from erpsyncd.store import SqlStore
+from erpsyncd.store.views import ChangeView, CheckView, ConnectionView, TenantView
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def list_options(command: F) -> F:
@@ -35,6 +40,35 @@ def show_items(invocation: Invocation, kind: str, headings: dict[str, str], item
         write_text(table(tuple(headings.values()), rows))
     else:
         write_text(f"There are no {kind}.")
+
+
+def select_items(
+    store: SqlStore, selection: Selection, limit: int | None, listed: Callable[..., Sequence[T]]
+) -> Sequence[T]:
+    """Return what a list has of the selection.
+
+    Raises:
+        UsageError: a pattern matches nothing, neither in the store nor in the list, which may tell of what is gone.
+    """
+    if selection.is_everything:
+        return listed(limit=limit)
+    items = listed(limit=None)
+    known = {tenant.name for tenant in store.list_tenants()} | {_named(item)[0] for item in items}
+    selection.raise_if_unknown(known, store.connection_keys)
+    return [item for item in items if selection.matches(*_named(item))][:limit]
+
+
+def _named(item: object) -> tuple[str, str | None]:
+    """Return the tenant that an item of a list is about, and the connection where it is about one."""
+    match item:
+        case TenantView():
+            return item.name, None
+        case ConnectionView():
+            return item.tenant, item.key
+        case CheckView() | ChangeView():
+            return item.tenant, None
+        case _:
+            raise TypeError(f"{type(item).__name__} is about no tenant")
 
 
 @click.group()
@@ -103,10 +137,11 @@ def checks() -> None:
 
 
 @checks.command(name="list")
+@selection_options
 @list_options
 @common_options
 @pass_invocation
-def list_checks(invocation: Invocation, *, tenant: str | None, limit: int | None) -> None:
+def list_checks(invocation: Invocation, *, selection: Selection, tenant: str | None, limit: int | None) -> None:
     """List HasConnections answers, newest first; equal ones in a row are one line.
 
     \b
@@ -114,7 +149,7 @@ def list_checks(invocation: Invocation, *, tenant: str | None, limit: int | None
       erpsyncd checks list --tenant acme
     """
     with store_of(invocation) as store:
-        items = store.list_checks(tenant=tenant, limit=limit)
+        items = select_items(store, selection, limit, partial(store.list_checks, tenant=tenant))
     headings = {
         "tenant": "TENANT",
         "is_ok": "CONNECTIONS",
@@ -133,10 +168,11 @@ def changes() -> None:
 
 
 @changes.command(name="list")
+@selection_options
 @list_options
 @common_options
 @pass_invocation
-def list_changes(invocation: Invocation, *, tenant: str | None, limit: int | None) -> None:
+def list_changes(invocation: Invocation, *, selection: Selection, tenant: str | None, limit: int | None) -> None:
     """List changed records, newest first.
 
     \b
@@ -144,7 +180,7 @@ def list_changes(invocation: Invocation, *, tenant: str | None, limit: int | Non
       erpsyncd changes list --output json
     """
     with store_of(invocation) as store:
-        items = store.list_changes(tenant=tenant, limit=limit)
+        items = select_items(store, selection, limit, partial(store.list_changes, tenant=tenant))
     headings = {
         "recorded_at": "RECORDED",
         "tenant": "TENANT",

@@ -9,8 +9,16 @@ from difflib import get_close_matches
 import click
 
 from erpsyncd import __version__
-from erpsyncd.cli.options import Invocation, common_options, environment, output_named_in, pass_invocation
+from erpsyncd.cli.options import (
+    Invocation,
+    common_options,
+    environment,
+    output_named_in,
+    pass_invocation,
+    selection_options,
+)
 from erpsyncd.cli.output import OutputFormat, write_error, write_json, write_text
+from erpsyncd.domain.selection import Selection
 from erpsyncd.errors import DaemonError, UsageError
 
 #: Command → where it stands. Each module is imported when its command is used.
@@ -21,6 +29,7 @@ _COMMANDS = {
     "db": "erpsyncd.cli.db:db",
     "demo": "erpsyncd.cli.demo:demo",
     "import": "erpsyncd.cli.imports:import_",
+    "plan": "erpsyncd.cli.plan:plan",
     "runs": "erpsyncd.cli.history:runs",
     "sandbox": "erpsyncd.cli.sandbox:sandbox",
     "tenants": "erpsyncd.cli.tenants:tenants",
@@ -56,12 +65,15 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="erpsyncd", message="%(prog)s %(version)s")
 @click.option("--run-once", is_flag=True, help="Make one pass over every tenant, then exit.")
+@selection_options
 @click.option("--scheduled", is_flag=True, help="With --run-once: leave alone what waits in backoff or is parked.")
 @click.option("--dry-run", is_flag=True, help="With --run-once: say what would be done; change nothing.")
 @click.option("--force", metavar="TENANT", multiple=True, help="With --run-once: lift this tenant's safety limits.")
 @common_options
 @click.pass_context
-def cli(ctx: click.Context, *, run_once: bool, scheduled: bool, dry_run: bool, force: tuple[str, ...]) -> int:
+def cli(
+    ctx: click.Context, *, run_once: bool, selection: Selection, scheduled: bool, dry_run: bool, force: tuple[str, ...]
+) -> int:
     """Keep the ERP connections of SuperOffice CRM as described.
 
     Without a command, runs the daemon in the foreground.
@@ -69,14 +81,16 @@ def cli(ctx: click.Context, *, run_once: bool, scheduled: bool, dry_run: bool, f
     \b
     Examples:
       erpsyncd import acme.toml
+      erpsyncd plan
       erpsyncd --run-once
-      erpsyncd connections list
     """
     given = {"--run-once": run_once, "--scheduled": scheduled, "--dry-run": dry_run, "--force": bool(force)}
+    given |= {"--only": bool(selection.only), "--exclude": bool(selection.exclude)}
     if ctx.invoked_subcommand is not None:
         for name, is_given in given.items():
             if is_given:
-                raise click.UsageError(f"{name} goes without a command", ctx)
+                where = "after the command" if name in {"--only", "--exclude"} else "without a command"
+                raise click.UsageError(f"{name} goes {where}", ctx)
         return 0
     if not run_once and any(given.values()):
         name = next(name for name, is_given in given.items() if is_given)
@@ -85,7 +99,9 @@ def cli(ctx: click.Context, *, run_once: bool, scheduled: bool, dry_run: bool, f
 
     invocation = ctx.ensure_object(Invocation)
     if run_once:
-        return service.run_once(invocation, scheduled=scheduled, dry_run=dry_run, force=frozenset(force))
+        return service.run_once(
+            invocation, selection=selection, scheduled=scheduled, dry_run=dry_run, force=frozenset(force)
+        )
     return service.run_daemon(invocation)
 
 
@@ -104,7 +120,13 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code (design.md §7)."""
     invocation = Invocation(environ=environment())
     try:
-        result = cli.main(args=arguments, prog_name="erpsyncd", standalone_mode=False, obj=invocation)
+        result = cli.main(
+            args=arguments,
+            prog_name="erpsyncd",
+            standalone_mode=False,
+            obj=invocation,
+            color=None if invocation.in_colour else False,
+        )
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.ClickException as exc:

@@ -17,7 +17,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 def settings_of(invocation: Invocation) -> Settings:
     """Read the settings that this command line asks for, set up logging, and log what is doubtful about them."""
-    settings = bootstrap.start(invocation.config, invocation.environ, invocation.overrides())
+    settings = bootstrap.start(
+        invocation.config, invocation.environ, invocation.overrides(), in_colour=invocation.in_colour
+    )
     for warning in settings.warnings:
         log.warning("setting.doubted", warning=warning)
     return settings

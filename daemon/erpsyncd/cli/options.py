@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 from erpsyncd.cli.output import OutputFormat
+from erpsyncd.domain.selection import parse_selection
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +31,16 @@ class Invocation:
     def as_json(self) -> bool:
         """Whether results are wanted as JSON."""
         return self.output is OutputFormat.JSON
+
+    @property
+    def has_dumb_terminal(self) -> bool:
+        """Whether a terminal, if there is one, only understands text."""
+        return self.environ.get("TERM", "dumb") in {"", "dumb", "unknown"}
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether a terminal, if there is one, may be sent colours (no-color.org)."""
+        return not self.environ.get("NO_COLOR") and not self.has_dumb_terminal
 
     def overrides(self) -> dict[str, str]:
         """Return the settings that the command line overrides, by path."""
@@ -69,6 +81,19 @@ def common_options(command: F) -> F:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def selection_options(command: F) -> F:
+    """Give a command `--only` and `--exclude`, which reach it as its `selection`."""
+
+    @functools.wraps(command)
+    def selecting(*arguments: Any, only: tuple[str, ...], exclude: tuple[str, ...], **options: Any) -> Any:
+        return command(*arguments, selection=parse_selection(only, exclude), **options)
+
+    selected: Any = selecting
+    for name, sense in (("--exclude", "Not these, whatever --only says."), ("--only", "Only these; * ? [] are globs.")):
+        selected = click.option(name, metavar="TENANT[/KEY]", multiple=True, help=sense)(selected)
+    return cast("F", selected)
 
 
 def output_named_in(arguments: list[str]) -> OutputFormat:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from erpsyncd.cli.colours import painted
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import ConfigurationError, DaemonError
 
 #: Of the JSON objects; grows when a field changes its meaning or goes away.
 JSON_VERSION = 1
+
+#: No column of a table is made narrower than this.
+_NARROWEST = 8
 
 
 class OutputFormat(StrEnum):
@@ -31,8 +37,10 @@ def write_json(kind: str, payload: Mapping[str, Any]) -> None:
 
 
 def write_text(text: str) -> None:
-    """Write a line, or several, to stdout."""
-    sys.stdout.write(printable(text) + "\n")
+    """Write a line, or several, to stdout. What its encoding lacks is written as an escape."""
+    encoding = sys.stdout.encoding or "utf-8"
+    shown = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+    sys.stdout.write(painted(shown, sys.stdout) + "\n")
 
 
 def write_note(text: str) -> None:
@@ -57,12 +65,53 @@ def write_error(error: DaemonError, output: OutputFormat) -> None:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return rows under their headings, aligned, without anything at the ends of lines."""
+    """Return rows under their headings, aligned, without anything at the ends of lines.
+
+    Where a terminal is narrower, the widest columns are broken into several lines; elsewhere none is.
+    """
     lines = [tuple(headings), *(tuple(_cell(value) for value in row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    room = terminal_width()
+    if room is not None:
+        widths = _fitted(widths, room - 2 * (len(widths) - 1))
+    return "\n".join(_aligned(line, widths) for line in lines)
+
+
+def _fitted(widths: Sequence[int], room: int) -> list[int]:
+    """Take from the widest columns, one character at a time, what is too much for the room."""
+    fitted = list(widths)
+    while sum(fitted) > room and max(fitted) > _NARROWEST:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    broken = [_broken(cell, width) for cell, width in zip(cells, widths, strict=True)]
     return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        "  ".join(
+            (lines[row] if row < len(lines) else "").ljust(width) for lines, width in zip(broken, widths, strict=True)
+        ).rstrip()
+        for row in range(max(map(len, broken)))
     )
+
+
+def _broken(cell: str, width: int) -> list[str]:
+    return [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_on_hyphens=False)
+
+
+def hanging(text: str, indent: int) -> str:
+    """Return a line, broken where a terminal is narrower; what follows is indented by so many blanks."""
+    room = terminal_width()
+    if room is None or len(text) <= room:
+        return text
+    return textwrap.fill(
+        text, room, subsequent_indent=" " * indent, break_on_hyphens=False, drop_whitespace=True, tabsize=1
+    )
+
+
+def terminal_width() -> int | None:
+    """Return how many columns the terminal behind stdout has; None where there is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def printable(text: str) -> str:

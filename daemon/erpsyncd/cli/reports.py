@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from erpsyncd.cli.output import table
+from erpsyncd.cli.output import as_json, hanging, table
 from erpsyncd.domain.results import Check, Outcome, RunReport, Status
 
 #: Outcomes of these come first in the text: they are why somebody reads it.
@@ -34,8 +34,8 @@ def report_as_text(report: RunReport) -> str:
     )
     if outcomes:
         lines.append(table(("OUTCOME", "CHANGE", "CONNECTION", "WHY"), (_row(outcome) for outcome in outcomes)))
-    lines.extend(check_line(check) for tenant in report.tenants for check in tenant.checks)
-    lines.append(_sum(report))
+    lines.extend(hanging(check_line(check), 2) for tenant in report.tenants for check in tenant.checks)
+    lines.append(hanging(_sum(report), 2))
     return "\n".join(lines)
 
 
@@ -73,6 +73,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "error_class": outcome.error_class,
         "error": outcome.error,
         "fields": list(outcome.fields),
+        "field_changes": [as_json(change) for change in outcome.field_changes],
     }
 
 

@@ -8,19 +8,31 @@ from erpsyncd.cli.options import Invocation
 from erpsyncd.cli.output import write_json, write_text
 from erpsyncd.cli.reports import report_as_json, report_as_text
 from erpsyncd.domain.results import RunReport
+from erpsyncd.domain.selection import Selection
 from erpsyncd.service.policy import RunOptions
 from erpsyncd.settings import Settings, load_settings
 
 
-def run_once(invocation: Invocation, *, scheduled: bool, dry_run: bool, force: frozenset[str]) -> int:
+def run_once(
+    invocation: Invocation, *, selection: Selection, scheduled: bool, dry_run: bool, force: frozenset[str]
+) -> int:
     """Make one pass, show its report, and return its exit code."""
-    settings = settings_of(invocation)
     options = RunOptions(
-        trigger="run-once", dry_run=dry_run, scheduled=scheduled, check_always=not scheduled, force=force
+        trigger="run-once",
+        dry_run=dry_run,
+        scheduled=scheduled,
+        check_always=not scheduled,
+        force=force,
+        selection=selection,
     )
-    report = bootstrap.run_once(settings, options, invocation.environ)
+    report = make_run(invocation, options)
     show(invocation, report)
     return report.exit_code
+
+
+def make_run(invocation: Invocation, options: RunOptions) -> RunReport:
+    """Make one pass."""
+    return bootstrap.run_once(settings_of(invocation), options, invocation.environ)
 
 
 def run_daemon(invocation: Invocation) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from erpsyncd.cli.history import limit_option, show_items
+from erpsyncd.cli.history import limit_option, select_items, show_items
 from erpsyncd.cli.opening import store_of
-from erpsyncd.cli.options import Invocation, common_options, pass_invocation
+from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
 from erpsyncd.cli.output import write_json, write_text
+from erpsyncd.domain.selection import Selection
 
 
 @click.group()
@@ -16,10 +17,11 @@ def tenants() -> None:
 
 
 @tenants.command(name="list")
+@selection_options
 @limit_option
 @common_options
 @pass_invocation
-def list_tenants(invocation: Invocation, *, limit: int | None) -> None:
+def list_tenants(invocation: Invocation, *, selection: Selection, limit: int | None) -> None:
     """List tenants by name.
 
     \b
@@ -27,7 +29,7 @@ def list_tenants(invocation: Invocation, *, limit: int | None) -> None:
       erpsyncd tenants list
     """
     with store_of(invocation) as store:
-        items = store.list_tenants(limit=limit)
+        items = select_items(store, selection, limit, store.list_tenants)
     headings = {
         "name": "TENANT",
         "protocol": "PROTOCOL",

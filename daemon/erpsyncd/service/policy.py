@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from erpsyncd.domain.plan import Limits
+from erpsyncd.domain.selection import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class RunOptions:
     """What one run was asked to do."""
 
     trigger: str
-    """Who asked: `run-once`, `reconcile`, `quote_check`."""
+    """Who asked: `run-once`, `plan`, `reconcile`, `quote_check`."""
 
     dry_run: bool = False
     scheduled: bool = False
@@ -67,3 +68,6 @@ class RunOptions:
 
     force: frozenset[str] = frozenset()
     """Tenants whose safety limits are overridden once."""
+
+    selection: Selection = field(default_factory=Selection)
+    """Which tenants and connections it is about. What was left open is settled in all of a tenant first."""

@@ -121,6 +121,8 @@ class Reconciler:
         return tuple(reports[tenant.name] for tenant in tenants)
 
     def _concerns(self, tenant: Tenant, options: RunOptions) -> bool:
+        if not options.selection.matches(tenant.name):
+            return False
         if not options.only_checks:
             return True
         last = tenant.last_checked_at

@@ -74,7 +74,8 @@ class TenantPass:
             # An open update or delete is simply made again; only a create leaves a doubt.
             unsettled = {intent.connection_row_id for intent in intents if intent.kind is ChangeKind.CREATE}
             for row_id in unsettled & owners.keys():
-                self.recorder.report(self._unsettled(owners[row_id]))
+                if self._selects(owners[row_id]):
+                    self.recorder.report(self._unsettled(owners[row_id]))
             return frozenset(unsettled)
         recovery = Recovery(
             tenant=self.tenant.name,
@@ -92,7 +93,10 @@ class TenantPass:
             using=self.resolved.changed if self.options.dry_run else frozenset(),
         )
         self._due_in_sync = sum(connection.state is State.IN_SYNC for connection in due)
-        return tuple(connection for connection in due if connection.id not in waiting)
+        return tuple(row for row in due if row.id not in waiting and self._selects(row))
+
+    def _selects(self, connection: StoredConnection) -> bool:
+        return self.options.selection.matches(self.tenant.name, connection.key)
 
     async def _reconcile(self, due: tuple[StoredConnection, ...]) -> None:
         """Deletes first: they are gated before any write, and a name must be free before it is used again."""
@@ -182,7 +186,9 @@ class TenantPass:
             outcome.status in (Status.CREATED, Status.UPDATED, Status.DELETED) for outcome in self.recorder.outcomes
         )
         old = last is None or not (self.now() - self.policy.check_interval < last <= self.now())
-        return self.options.check_always or touched or old
+        # The answer is about the tenant. Who selects some of its connections asks for it with what they change.
+        whole = self.options.selection.is_whole(self.tenant.name)
+        return touched or (whole and (self.options.check_always or old))
 
     async def _check(self) -> None:
         """Ask HasConnections. "No" is an answer; only a call that fails makes the run partial."""

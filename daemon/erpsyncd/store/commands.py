@@ -92,6 +92,11 @@ class CommandOperations:
         with self._database.read() as connection:
             return queries.list_connections(connection, tenant=tenant, key=key, state=state, limit=limit)
 
+    def connection_keys(self, tenant: str) -> tuple[str, ...]:
+        """Return the keys of a tenant's connections."""
+        with self._database.read() as connection:
+            return queries.connection_keys(connection, tenant)
+
     def count_states(self, *, tenant: str | None = None) -> dict[State, int]:
         """Return how many connections are in each state."""
         with self._database.read() as connection:

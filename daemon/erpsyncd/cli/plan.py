@@ -1,0 +1,141 @@
+"""`erpsyncd plan`: what the next pass would change, field by field."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import click
+
+from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
+from erpsyncd.cli.output import hanging, write_json, write_text
+from erpsyncd.cli.reports import report_as_json
+from erpsyncd.domain.field_changes import FieldChange, SecretChange
+from erpsyncd.domain.results import ChangeKind, Outcome, RunReport, Status
+from erpsyncd.domain.selection import Selection
+
+_MARKS = {ChangeKind.CREATE: "+", ChangeKind.UPDATE: "~", ChangeKind.DELETE: "-"}
+
+#: Fields of a create that are told only where they are not this.
+_ORDINARY = {
+    "display_description": "",
+    "active": True,
+    "all_access": False,
+    "user_group_access_ids": (),
+    "associate_access_ids": (),
+}
+#: They stand in the first line of a create and of a delete.
+_NAMED = ("erp_connector_id", "display_name")
+
+
+@click.command()
+@selection_options
+@click.option("--force", metavar="TENANT", multiple=True, help="Look past this tenant's safety limits.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 4 where changes are pending.")
+@common_options
+@pass_invocation
+def plan(invocation: Invocation, *, selection: Selection, force: tuple[str, ...], detailed_exitcode: bool) -> int:
+    """Say what the next pass would change, field by field. Nothing is written.
+
+    Secrets are told in a word, never by their value.
+
+    \b
+    Examples:
+      erpsyncd plan --only acme
+      erpsyncd plan --only 'acme/visma-*' --detailed-exitcode
+    """
+    from erpsyncd.cli.service import make_run  # noqa: PLC0415 -- help must not wait for what it imports
+    from erpsyncd.service.policy import RunOptions  # noqa: PLC0415 -- as above
+
+    report = make_run(invocation, RunOptions(trigger="plan", dry_run=True, selection=selection, force=frozenset(force)))
+    if invocation.as_json:
+        write_json("run_report", report_as_json(report))
+    else:
+        write_text(plan_as_text(report))
+    return report.detailed_exit_code if detailed_exitcode else report.exit_code
+
+
+def plan_as_text(report: RunReport) -> str:
+    """Return a plan for a person: each change with its fields, then what could not be planned, then the sum."""
+    outcomes = sorted(
+        (outcome for tenant in report.tenants for outcome in tenant.outcomes),
+        key=lambda outcome: (outcome.tenant, outcome.key or ""),
+    )
+    planned = [outcome for outcome in outcomes if outcome.status is Status.PLANNED]
+    unplanned = [_unplanned(outcome) for outcome in outcomes if outcome.status is not Status.PLANNED]
+    unplanned += [f"! {tenant.tenant}: it is paused" for tenant in report.tenants if not tenant.visited]
+    lines = [line for outcome in planned for line in _change_lines(outcome)]
+    if unplanned:
+        lines += [*([""] if lines else ()), "Could not be planned:", *(hanging(line, 2) for line in unplanned)]
+    if planned or unplanned:
+        lines += ["", hanging(_sum(report, planned, len(unplanned)), 2)]
+    return "\n".join(lines) if lines else "Nothing to do: every connection is as described."
+
+
+def _change_lines(outcome: Outcome) -> Iterator[str]:
+    yield hanging(" ".join(_headline(outcome)), 4)
+    match outcome.change:
+        case ChangeKind.CREATE:
+            told = [f for f in outcome.field_changes if f.name not in _NAMED and f.new != _ORDINARY.get(f.name)]
+        case ChangeKind.UPDATE:
+            told = list(outcome.field_changes)
+        case _:
+            return
+    for field in told:
+        yield hanging(f"    {field.name}: {_field(field)}", 6)
+    if outcome.change is ChangeKind.UPDATE and not told:
+        yield "    pushed again, as it is not known what was pushed last"
+
+
+def _headline(outcome: Outcome) -> Iterator[str]:
+    assert outcome.change is not None, "what is planned is a change"
+    fields = {field.name: field for field in outcome.field_changes}
+    yield f"{_MARKS[outcome.change]} {outcome.change} {outcome.tenant}/{outcome.key}"
+    if outcome.change is ChangeKind.CREATE:
+        yield _value(fields["display_name"].new)
+        yield f"(connector {fields['erp_connector_id'].new})"
+    elif outcome.change is ChangeKind.DELETE:
+        if fields:
+            yield _value(fields["display_name"].old)
+        yield f"(id {outcome.erp_connection_id})"
+        if not fields:
+            yield "which is gone there already"
+
+
+def _field(field: FieldChange) -> str:
+    """Return what becomes of a field; `old → new` where both can be shown."""
+    old, new = field.old, field.new
+    if isinstance(new, SecretChange):
+        return new.replace("_", " ")
+    if isinstance(new, tuple):
+        before = old if isinstance(old, tuple) else ()
+        ids = [f"+{one}" for one in sorted({*new} - {*before})] + [f"-{one}" for one in sorted({*before} - {*new})]
+        return " ".join(ids) or "as it is there already"
+    if old is None:
+        return _value(new)
+    return f"{_value(old)} → {_value(new)}" if old != new else f"{_value(new)}, as it is there already"
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case _:
+            return str(value)
+
+
+def _unplanned(outcome: Outcome) -> str:
+    named = f"{outcome.tenant}/{outcome.key}" if outcome.key else outcome.tenant
+    return f"! {named}: {outcome.error_class}: {outcome.error}"
+
+
+def _sum(report: RunReport, planned: Iterable[Outcome], unplanned: int) -> str:
+    kinds = Counter(outcome.change for outcome in planned)
+    parts = [f"{kinds[kind]} to {kind}" for kind in ChangeKind]
+    parts.append(f"{report.counts[Status.UNCHANGED]} unchanged")
+    if unplanned:
+        parts.append(f"{unplanned} not planned")
+    return ", ".join(parts)
