@@ -10,10 +10,12 @@ from random import Random
 from typing import Any
 
 from erpsyncd.domain.intents import Uptime
+from erpsyncd.domain.ports import Progress
 from erpsyncd.domain.results import RunReport
 from erpsyncd.service.clocks import boot_seconds
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.reconciler import Reconciler
+from erpsyncd.service.recording import Unwatched
 from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.store import SqlStore
 from factories import make_document
@@ -41,7 +43,7 @@ class Bench:
     def load(self, *entries: Any, prune: bool = False) -> None:
         self.store.apply_document(make_document(*entries), prune=prune)
 
-    async def run(self, **options: Any) -> RunReport:
+    async def run(self, *, progress: Progress | None = None, **options: Any) -> RunReport:
         self.reconciler = Reconciler(
             store=self.store,
             apis=self.tenants,
@@ -52,6 +54,7 @@ class Bench:
             uptime=lambda: self.uptime,
             elapsed=lambda: boot_seconds() + self.held_up,
             rng=Random(1),
+            progress=progress or Unwatched(),
         )
         return await self.reconciler.run(RunOptions(trigger="run-once", **({"check_always": True} | options)))
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    # structlog and httpx import these wherever they are installed, which costs 60 ms; where somebody watches,
+    # cli/progress.py lets rich in again.
+    not_there: Any = None
+    for name in ("rich", "pygments"):
+        sys.modules.setdefault(name, not_there)
     from erpsyncd.cli.main import run  # noqa: PLC0415 -- `--version` must not wait for what it does not need
 
     sys.exit(run(sys.argv[1:]))

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from erpsyncd.domain.documents import ImportReport
 from erpsyncd.domain.plan import Limits
+from erpsyncd.domain.ports import Progress
 from erpsyncd.domain.results import RunReport
 from erpsyncd.errors import ConfigurationError, RunInterrupted, UsageError
 from erpsyncd.logs import configure_logging, set_level
@@ -108,7 +109,9 @@ def _stored_tenants(settings: Settings) -> frozenset[str]:
         return frozenset(tenant.name for tenant in store.list_tenants())
 
 
-def run_once(settings: Settings, options: RunOptions, environ: Mapping[str, str]) -> RunReport:
+def run_once(
+    settings: Settings, options: RunOptions, environ: Mapping[str, str], progress: Progress | None = None
+) -> RunReport:
     """Make one pass over every tenant, or those selected; return the report.
 
     The first SIGTERM or SIGINT lets calls in flight end, a second one or `schedule.stop_within` cuts them off.
@@ -123,7 +126,7 @@ def run_once(settings: Settings, options: RunOptions, environ: Mapping[str, str]
         _raise_if_unknown(store, options)
         if not options.dry_run:
             store.lock_process()
-        return asyncio.run(_one_run(settings, store, options, environ))
+        return asyncio.run(_one_run(settings, store, options, environ, progress))
 
 
 def _raise_if_unknown(store: SqlStore, options: RunOptions) -> None:
@@ -175,8 +178,12 @@ class _History:
         return pruned.total
 
 
-async def _one_run(settings: Settings, store: SqlStore, options: RunOptions, environ: Mapping[str, str]) -> RunReport:
+async def _one_run(
+    settings: Settings, store: SqlStore, options: RunOptions, environ: Mapping[str, str], progress: Progress | None
+) -> RunReport:
     reconciler = _reconciler(settings, store, environ)
+    if progress is not None:
+        reconciler.progress = progress
     loop = asyncio.get_running_loop()
     run = asyncio.create_task(reconciler.run(options))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,29 @@ def test_a_run_concerns_what_was_selected(sqlite: Erpsyncd, sandbox: SandboxServ
         row["key"]: row["state"] for row in sqlite.listed("connections")
     }
     assert {"acme"} == {call.tenant for call in sandbox.calls}
+
+
+def test_a_run_that_nobody_watches_does_not_load_rich(sqlite: Erpsyncd) -> None:
+    """In a pipe, what only a terminal needs is not imported, although libraries of ours try to."""
+    sqlite.load(document("http://127.0.0.1:9", "soap", connection("a")))
+    program = (
+        "import sys\n"
+        "from erpsyncd.__main__ import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    loaded = sorted(name for name in sys.modules if sys.modules[name])\n"
+        "    print([name for name in loaded if name.partition('.')[0] in ('rich', 'pygments')], 'httpx' in loaded)\n"
+    )
+
+    run = subprocess.run(
+        [sys.executable, "-c", program, "plan", "--output", "json"],
+        env=sqlite.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report, loaded = run.stdout.splitlines()
+
+    assert (75, 1) == (run.returncode, json.loads(report)["counts"]["failed"])
+    assert "[] True" == loaded

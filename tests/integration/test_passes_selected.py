@@ -1,16 +1,16 @@
-"""Passes over some of the tenants or connections, and plans of them."""
+"""Passes over some of the tenants or connections, plans of them, and what an onlooker is told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from erpsyncd.domain.field_changes import FieldChange, SecretChange
-from erpsyncd.domain.results import RunReport, Status
+from erpsyncd.domain.results import Outcome, RunReport, Status
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.selection import Selection, parse_selection
 from erpsyncd.errors import OutcomeUnknown
@@ -207,6 +207,49 @@ async def test_what_is_gone_there_already_is_planned_as_a_delete_without_fields(
         outcome.erp_connection_id,
         outcome.field_changes,
     )
+
+
+@dataclass
+class Onlooker:
+    """Writes down what it is told."""
+
+    seen: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def run_started(self, tenants: int) -> None:
+        self.seen.append(("run", tenants))
+
+    def tenant_started(self, tenant: str) -> None:
+        self.seen.append(("begins", tenant))
+
+    def connections_due(self, tenant: str, count: int) -> None:
+        self.seen.append(("due", tenant, count))
+
+    def outcome_reported(self, outcome: Outcome) -> None:
+        self.seen.append(("outcome", outcome.tenant, outcome.key, outcome.status))
+
+    def tenant_finished(self, tenant: str) -> None:
+        self.seen.append(("ends", tenant))
+
+
+async def test_an_onlooker_is_told_each_step(bench: Bench) -> None:
+    """How many tenants, what is due in each, each outcome, each end: also of a tenant whose pass is cut short."""
+    bench.policy = replace(bench.policy, tenants_at_once=1, connections_at_once=1)
+    bench.load(make_tenant(), make_connection("a"), make_connection("b"))
+    bench.load(make_tenant("beta", auth={"username": "sync", "password": "@{env:NOT_SET}"}))
+    onlooker = Onlooker()
+
+    await bench.run(selection=selecting("acme/a", "beta"), progress=onlooker)
+
+    assert [
+        ("run", 2),
+        ("begins", "acme"),
+        ("due", "acme", 1),
+        ("outcome", "acme", "a", "created"),
+        ("ends", "acme"),
+        ("begins", "beta"),
+        ("outcome", "beta", None, "failed"),
+        ("ends", "beta"),
+    ] == onlooker.seen
 
 
 @pytest.mark.parametrize("paused", [True, False])

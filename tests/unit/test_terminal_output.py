@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +15,13 @@ import click
 import pytest
 
 from erpsyncd.cli.colours import painted
+from erpsyncd.cli.options import Invocation
 from erpsyncd.cli.output import hanging, table, write_text
 from erpsyncd.cli.plan import plan_as_text
+from erpsyncd.cli.progress import shown_progress
 from erpsyncd.domain.field_changes import FieldChange, SecretChange
 from erpsyncd.domain.results import ChangeKind, Outcome, RunReport, Status, TenantReport
+from erpsyncd.settings import load_settings
 
 WIDE = (
     "acme",
@@ -205,3 +210,28 @@ def test_a_plan_says_what_could_not_be_planned() -> None:
 def test_a_plan_says_when_nothing_is_to_be_done() -> None:
     """One sentence."""
     assert "Nothing to do: every connection is as described." == plan_of(unchanged=3)
+
+
+def test_a_line_about_a_run_keeps_to_80_columns(monkeypatch: pytest.MonkeyPatch, logging_restored: None) -> None:
+    """Long names are cut, so that counts, bar and name stand in one line; it comes and goes with the run."""
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    invocation = Invocation(environ={"TERM": "xterm", "NO_COLOR": "1"})
+    settings = load_settings(None, {"ERPSYNCD_CONFIG": os.devnull}, {"log.level": "error"})
+
+    with shown_progress(invocation, settings) as progress:
+        assert progress is not None
+        progress.run_started(10000)
+        progress.tenant_started("n" * 127)
+        progress.connections_due("n" * 127, 2)
+        for status in (Status.CREATED, Status.FAILED):
+            progress.outcome_reported(Outcome(tenant="n" * 127, key="no", status=status))
+        sys.stderr.write("beside it\n")
+
+    lines = [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())) if line]
+    assert ("starting", True) == (lines[0].split()[0], "beside it" in lines)
+    assert lines[-1].startswith("0/10000 tenants, 1 failed ")
+    assert lines[-1].endswith(f"{'n' * 19}…")
+    assert 80 >= max(map(len, lines))

@@ -6,6 +6,7 @@ from erpsyncd import bootstrap
 from erpsyncd.cli.opening import settings_of
 from erpsyncd.cli.options import Invocation
 from erpsyncd.cli.output import write_json, write_text
+from erpsyncd.cli.progress import shown_progress
 from erpsyncd.cli.reports import report_as_json, report_as_text
 from erpsyncd.domain.results import RunReport
 from erpsyncd.domain.selection import Selection
@@ -31,8 +32,10 @@ def run_once(
 
 
 def make_run(invocation: Invocation, options: RunOptions) -> RunReport:
-    """Make one pass."""
-    return bootstrap.run_once(settings_of(invocation), options, invocation.environ)
+    """Make one pass; who waits for it at a terminal sees how it goes on."""
+    settings = settings_of(invocation)
+    with shown_progress(invocation, settings) as progress:
+        return bootstrap.run_once(settings, options, invocation.environ, progress)
 
 
 def run_daemon(invocation: Invocation) -> int:

@@ -75,6 +75,30 @@ class TenantApis(Protocol):
         ...
 
 
+class Progress(Protocol):
+    """Is told how a run goes on, for somebody who watches it."""
+
+    def run_started(self, tenants: int) -> None:
+        """So many tenants will be visited."""
+        ...
+
+    def tenant_started(self, tenant: str) -> None:
+        """A tenant's pass begins."""
+        ...
+
+    def connections_due(self, tenant: str, count: int) -> None:
+        """So many of its connections will be worked on."""
+        ...
+
+    def outcome_reported(self, outcome: Outcome) -> None:
+        """This became of a connection, or of a whole tenant."""
+        ...
+
+    def tenant_finished(self, tenant: str) -> None:
+        """A tenant's pass ended."""
+        ...
+
+
 class PassStore(Protocol):
     """The store as a pass sees it. Methods that take a lease raise `LeaseLost` when its fence is not current.
 

@@ -13,8 +13,8 @@ from random import Random
 import structlog
 
 from erpsyncd.domain.intents import Lease, Uptime
-from erpsyncd.domain.ports import PassStore, TenantApi, TenantApis
-from erpsyncd.domain.results import Outcome, RunReport, Status, TenantReport
+from erpsyncd.domain.ports import PassStore, Progress, TenantApi, TenantApis
+from erpsyncd.domain.results import RunReport, TenantReport
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import (
     ConfigurationError,
@@ -29,7 +29,7 @@ from erpsyncd.errors import (
 from erpsyncd.service.access import Resolved, resolve_credentials, resolve_proxy
 from erpsyncd.service.clocks import boot_seconds
 from erpsyncd.service.policy import Policy, RunOptions
-from erpsyncd.service.recording import Recorder
+from erpsyncd.service.recording import Recorder, Unwatched, not_visited
 from erpsyncd.service.remote import LeaseHolder, Remote
 from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.service.tenant_pass import TenantPass
@@ -58,6 +58,9 @@ class Reconciler:
     rng: Random = field(default_factory=Random)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to let calls in flight end and start nothing new."""
+
+    progress: Progress = field(default_factory=Unwatched)
+    """Who watches."""
 
     async def run(self, options: RunOptions) -> RunReport:
         """Make one pass over every tenant.
@@ -102,22 +105,25 @@ class Reconciler:
         reports: dict[str, TenantReport] = {}
         pending = iter(tenants)
         store_errors: list[StoreError] = []
+        self.progress.run_started(len(tenants))
 
         async def worker() -> None:
             for tenant in pending:
                 if self.stopping.is_set() or store_errors:
                     return
+                self.progress.tenant_started(tenant.name)
                 try:
                     reports[tenant.name] = await self._isolated_pass(tenant, run_id, options)
                 except StoreError as exc:
                     store_errors.append(exc)
+                self.progress.tenant_finished(tenant.name)
 
         await asyncio.gather(*(worker() for _ in range(min(self.policy.tenants_at_once, len(tenants)))))
         if store_errors:
             raise store_errors[0]
         for tenant in tenants:
             if tenant.name not in reports:
-                reports[tenant.name] = _not_visited(tenant)
+                reports[tenant.name] = not_visited(tenant)
         return tuple(reports[tenant.name] for tenant in tenants)
 
     def _concerns(self, tenant: Tenant, options: RunOptions) -> bool:
@@ -132,7 +138,13 @@ class Reconciler:
         """Make one tenant's pass; whatever goes wrong in it is this tenant's report, not the run's end."""
         started = time.monotonic()
         recorder = Recorder(
-            tenant=tenant.name, store=self.store, lease=None, run_id=run_id, now=self.now, uptime=self.uptime
+            tenant=tenant.name,
+            store=self.store,
+            lease=None,
+            run_id=run_id,
+            now=self.now,
+            uptime=self.uptime,
+            progress=self.progress,
         )
         with structlog.contextvars.bound_contextvars(tenant=tenant.name):
             try:
@@ -143,10 +155,10 @@ class Reconciler:
                 recorder.report_skipped_tenant(exc)
                 report = TenantReport(tenant=tenant.name, outcomes=tuple(recorder.outcomes), error=exc.error_class)
             except DaemonError as exc:
-                report = _cut_short(recorder, exc)
+                report = recorder.cut_short(exc)
             except Exception:
                 log.exception("tenant.crashed")
-                report = _cut_short(recorder, Crashed("a defect in erpsyncd ended this pass; see its log"))
+                report = recorder.cut_short(Crashed("a defect in erpsyncd ended this pass; see its log"))
             counts = RunReport(run_id=run_id, started_at=self.now(), tenants=(report,)).counts
             log.info(
                 "tenant.finished",
@@ -277,25 +289,3 @@ class Reconciler:
             )
         if parked is not None:
             log.warning("tenant.parked", until=parked.isoformat(), failures=failures)
-
-
-def _cut_short(recorder: Recorder, error: DaemonError) -> TenantReport:
-    """Return the report of a pass that ended before its end: what it did until then, and why it ended."""
-    recorder.report_tenant("tenant.failed", Status.FAILED, error)
-    return TenantReport(
-        tenant=recorder.tenant,
-        outcomes=tuple(recorder.outcomes),
-        checks=tuple(recorder.checks),
-        error=error.error_class,
-    )
-
-
-def _not_visited(tenant: Tenant) -> TenantReport:
-    outcome = Outcome(
-        tenant=tenant.name,
-        key=None,
-        status=Status.SKIPPED,
-        error_class="stopping",
-        error="not visited, because erpsyncd was told to stop",
-    )
-    return TenantReport(tenant=tenant.name, outcomes=(outcome,), error="stopping")

@@ -10,13 +10,33 @@ import structlog
 
 from erpsyncd.domain.connections import StoredConnection
 from erpsyncd.domain.intents import Lease, Moment, Uptime
-from erpsyncd.domain.ports import PassStore
-from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, Verdict
+from erpsyncd.domain.ports import PassStore, Progress
+from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, TenantReport, Verdict
+from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import DaemonError, TenantLeased, TenantParked
 
 log = structlog.stdlib.get_logger(__name__)
 
 _APPLIED = (Status.CREATED, Status.UPDATED, Status.DELETED)
+
+
+class Unwatched:
+    """`erpsyncd.domain.ports.Progress` where nobody watches."""
+
+    def run_started(self, tenants: int) -> None:
+        """See the port."""
+
+    def tenant_started(self, tenant: str) -> None:
+        """See the port."""
+
+    def connections_due(self, tenant: str, count: int) -> None:
+        """See the port."""
+
+    def outcome_reported(self, outcome: Outcome) -> None:
+        """See the port."""
+
+    def tenant_finished(self, tenant: str) -> None:
+        """See the port."""
 
 
 @dataclass(kw_only=True)
@@ -29,6 +49,7 @@ class Recorder:
     run_id: int
     now: Callable[[], datetime]
     uptime: Callable[[], Uptime | None]
+    progress: Progress = field(default_factory=Unwatched)
     outcomes: list[Outcome] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
 
@@ -72,7 +93,7 @@ class Recorder:
 
     def report(self, outcome: Outcome, *, erp_connection_id: int | None = None) -> None:
         """Put a connection's outcome into the report and the log."""
-        self.outcomes.append(outcome)
+        self._keep(outcome)
         event = {"tenant": outcome.tenant, "key": outcome.key, "change": outcome.change}
         if outcome.status in _APPLIED:
             log.info("connection.applied", **event, erp_connection_id=erp_connection_id, fields=list(outcome.fields))
@@ -85,22 +106,12 @@ class Recorder:
 
     def report_tenant(self, event: str, status: Status, error: DaemonError) -> None:
         """Put into the report and the log what happened to the tenant as a whole, or to its check."""
-        self.outcomes.append(
-            Outcome(tenant=self.tenant, key=None, status=status, error_class=error.error_class, error=str(error))
-        )
+        self._keep(_of_tenant(self.tenant, status, error))
         log.warning(event, tenant=self.tenant, error_class=error.error_class, error=str(error))
 
     def report_skipped_tenant(self, reason: TenantLeased | TenantParked) -> None:
         """Put into the report and the log that the tenant was left alone, which is no failure of this pass."""
-        self.outcomes.append(
-            Outcome(
-                tenant=self.tenant,
-                key=None,
-                status=Status.SKIPPED,
-                error_class=reason.error_class,
-                error=str(reason),
-            )
-        )
+        self._keep(_of_tenant(self.tenant, Status.SKIPPED, reason))
         log.info("tenant.skipped", tenant=self.tenant, error_class=reason.error_class, error=str(reason))
 
     async def check(self, check: Check) -> None:
@@ -127,3 +138,30 @@ class Recorder:
                 table_name=item.table_name,
                 record_id=item.record_id,
             )
+
+    def cut_short(self, error: DaemonError) -> TenantReport:
+        """Return the report of a pass that ended before its end: what it did until then, and why it ended."""
+        self.report_tenant("tenant.failed", Status.FAILED, error)
+        return TenantReport(
+            tenant=self.tenant, outcomes=tuple(self.outcomes), checks=tuple(self.checks), error=error.error_class
+        )
+
+    def _keep(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.progress.outcome_reported(outcome)
+
+
+def _of_tenant(tenant: str, status: Status, error: DaemonError) -> Outcome:
+    return Outcome(tenant=tenant, key=None, status=status, error_class=error.error_class, error=str(error))
+
+
+def not_visited(tenant: Tenant) -> TenantReport:
+    """Return the report of a tenant whose turn did not come."""
+    outcome = Outcome(
+        tenant=tenant.name,
+        key=None,
+        status=Status.SKIPPED,
+        error_class="stopping",
+        error="not visited, because erpsyncd was told to stop",
+    )
+    return TenantReport(tenant=tenant.name, outcomes=(outcome,), error="stopping")

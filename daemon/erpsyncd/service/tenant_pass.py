@@ -93,7 +93,9 @@ class TenantPass:
             using=self.resolved.changed if self.options.dry_run else frozenset(),
         )
         self._due_in_sync = sum(connection.state is State.IN_SYNC for connection in due)
-        return tuple(row for row in due if row.id not in waiting and self._selects(row))
+        selected = tuple(row for row in due if row.id not in waiting and self._selects(row))
+        self.recorder.progress.connections_due(self.tenant.name, len(selected))
+        return selected
 
     def _selects(self, connection: StoredConnection) -> bool:
         return self.options.selection.matches(self.tenant.name, connection.key)
