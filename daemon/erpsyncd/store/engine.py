@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
 
-from erpsyncd.store import sqlite_file
 from erpsyncd.store.addresses import sqlite_path
 from erpsyncd.store.failures import directory_missing, file_error
+from erpsyncd.store.sqlite_file import StoreFile
 
 #: How long one SQLite connection waits for another one's transaction. An import of 10,000 connections is
 #: one transaction.
@@ -41,8 +41,10 @@ _GIVEN_UP = frozenset(
 _READ_ONLY_SERVER = "25006"
 
 
-def make_engine(url: URL, *, foreign_keys: bool = True, time_limits: bool = True) -> Engine:
-    """Return an engine; nothing is connected yet.
+def make_engine(
+    url: URL, *, file: StoreFile | None = None, foreign_keys: bool = True, time_limits: bool = True
+) -> Engine:
+    """Return an engine; nothing is connected yet. `file` is for who wants to know what becomes of a SQLite store's.
 
     Migrations want both switches off: `foreign_keys` on SQLite, and `time_limits` on PostgreSQL, where a table may
     take its time to change.
@@ -57,10 +59,11 @@ def make_engine(url: URL, *, foreign_keys: bool = True, time_limits: bool = True
         _limit_answers(engine, time_limits=time_limits)
         return engine
     _create_file(path)
+    opened = file or StoreFile(path)
     engine = create_engine(
         url,
         hide_parameters=True,
-        creator=lambda: sqlite_file.connect(path, busy_seconds=_BUSY_SECONDS, foreign_keys=foreign_keys),
+        creator=lambda: opened.connect(busy_seconds=_BUSY_SECONDS, foreign_keys=foreign_keys),
     )
     _control_transactions(engine)
     return engine
@@ -109,10 +112,10 @@ def _limit_answers(engine: Engine, *, time_limits: bool) -> None:
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
-        from erpsyncd.store import server_connection  # noqa: PLC0415 -- the driver is an extra
-
         if not time_limits:
             return None
+        from erpsyncd.store import server_connection  # noqa: PLC0415 -- the driver is an extra
+
         return server_connection.connect(*arguments, **options)
 
     @event.listens_for(engine, "handle_error")

@@ -18,7 +18,7 @@ from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
 #: SQLite's words for a file that has to be put right by an operator: (ours, what to do).
 _UNUSABLE = {
     "SQLITE_CANTOPEN": "cannot be opened; its directory must exist and be writable for this user",
-    "SQLITE_NOTADB": "is not a SQLite database; look at store.url",
+    "SQLITE_NOTADB": "is not a SQLite database; look at store.url, or stop erpsyncd and restore it from a backup",
     "SQLITE_READONLY": "is not writable for this user; look at its owner, its mode and those of its directory",
     "SQLITE_PERM": "is not accessible for this user; look at its owner and mode",
 }
@@ -32,7 +32,7 @@ _BROKEN = {
     "SQLITE_IOERR_WRITE": _NO_ROOM,
     "SQLITE_IOERR_SHMSIZE": _NO_ROOM,
     "SQLITE_IOERR": "cannot be read or written: the disk failed",
-    "SQLITE_CORRUPT": "is damaged; restore it from a backup",
+    "SQLITE_CORRUPT": "is damaged; stop erpsyncd and restore it from a backup",
 }
 
 #: What a file system says when it may be different the next time.
@@ -97,7 +97,10 @@ def _of_sqlite(error: sqlite3.Error, place: str) -> DaemonError:
     for known, words in _BROKEN.items():
         if name.startswith(known):
             return StoreError(f"the store {place} {words}")
-    return StoreError(f"the store {place} failed: {_first_line(error)}")
+    words = _first_line(error)
+    # Somebody emptied the file while it was open: each connection goes on with what it found then.
+    hint = "; stop erpsyncd and restore it from a backup" if words.startswith("no such table") else ""
+    return StoreError(f"the store {place} failed: {words}{hint}")
 
 
 def _of_postgres(error: BaseException | None, place: str) -> DaemonError:

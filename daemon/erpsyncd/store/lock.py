@@ -53,11 +53,6 @@ class ProcessLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether this object took it, wherever its file is now."""
-        return self._descriptor is not None
-
     def is_held(self) -> bool:
         """Say whether any process holds it now, this one or another."""
         if not self.path.exists():

@@ -25,6 +25,7 @@ class SqlStore(PassOperations, CommandOperations):
         CommandOperations.__init__(
             self, database, vault, ProcessLock(database.path) if database.path is not None else None
         )
+        self._makes_passes = False
 
     @property
     def place(self) -> str:
@@ -59,6 +60,7 @@ class SqlStore(PassOperations, CommandOperations):
         Raises:
             RunInProgress: another process is that one.
         """
+        self._makes_passes = True
         if self._lock is not None and self._lock.acquire():
             self.free_leases()
 
@@ -73,7 +75,8 @@ class SqlStore(PassOperations, CommandOperations):
         with self._database.found_again():
             schema.make_current(self._database, may_be_empty=False)
             self._vault.unlock_again()
-            if self._lock is not None and self._lock.is_ours:
+            # Asked for again with each pass, also after another process was quicker once.
+            if self._lock is not None and self._makes_passes:
                 self._lock.acquire()
                 self.free_leases()
 

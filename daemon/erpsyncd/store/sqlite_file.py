@@ -1,27 +1,28 @@
 """The files of a SQLite store: opened, never made, and compared with what stands at their path later.
 
 SQLite goes on with the file it has opened, also when that was moved away or deleted: what is written then is in
-no file that anybody else can find.
+no file that anybody else can find. And it takes the log that stands beside a database for that database's own, so
+one that came in another's place is not opened while the other one's connections are.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 from urllib.parse import quote
+from weakref import WeakSet
 
 from erpsyncd.errors import StoreError
 
 #: Device and inode; None where there is no file.
 FileId: TypeAlias = tuple[int, int] | None
-
-#: How often a file may be replaced at the very moment at which it is opened.
-_ATTEMPTS = 3
 
 
 class Loss(StrEnum):
@@ -67,13 +68,36 @@ class OpenFiles:
         now = OpenFiles.at(path)
         if now.database == self.database or now.log is None or now.log != self.log:
             return False
-        return log_and_index(path)[0].stat().st_size > 0
+        try:
+            return log_and_index(path)[0].stat().st_size > 0
+        except FileNotFoundError:
+            return False
 
 
 class FileConnection(sqlite3.Connection):
     """A connection that knows which files it was opened on."""
 
     files: OpenFiles
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
+        """Return a cursor, and remember it."""
+        made = super().cursor(factory)
+        self._cursors.add(made)
+        return made
+
+    def close(self) -> None:
+        """Close it now.
+
+        SQLite would keep it, locks included, until its last cursor is forgotten, which may be one that an error's
+        traceback holds. SQLAlchemy closes none on a connection that it gives up.
+        """
+        for cursor in tuple(self._cursors):
+            cursor.close()
+        super().close()
 
     def lost_at(self, path: Path) -> Loss | None:
         """Say what became of its files, if they are not what stands at their path."""
@@ -96,20 +120,41 @@ def log_and_index(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
-def connect(path: Path, *, busy_seconds: float, foreign_keys: bool) -> FileConnection:
-    """Open a database that exists.
+class StoreFile:
+    """The one file that a database works with.
 
-    Raises:
-        StoreError: there is none, or it is replaced all the time.
-        sqlite3.Error: it cannot be opened.
+    Where that is not at its path any more, everything is refused from then on, until `found_again`: what one pass
+    knows of one store must not get into another.
     """
-    for _ in range(_ATTEMPTS):
-        before = _file_id(path)
-        if before is None:
-            raise StoreError(lost_sentence(path, Loss.GONE))
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._files: OpenFiles | None = None
+        self._lost: tuple[Loss, OpenFiles] | None = None
+        self._looking = threading.Lock()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is known not to be at its path any more."""
+        return self._lost is not None
+
+    def connect(self, *, busy_seconds: float, foreign_keys: bool) -> FileConnection:
+        """Open it. The first connection decides which file it is.
+
+        Raises:
+            StoreError: there is none, or not the one that the other connections have.
+            sqlite3.Error: it cannot be opened.
+        """
+        before = OpenFiles.at(self.path)
+        known = self._files or before
+        if before.database is None:
+            self._lose(Loss.GONE, known)
+        elif before.database != known.database:
+            self._lose(Loss.REPLACED, known)
+        self.refuse_if_lost()
         connection = sqlite3.connect(
             # Not "rwc": a database that comes into being because somebody looked for one hides that it was lost.
-            f"file:{quote(os.fsencode(path))}?mode=rw",
+            f"file:{quote(os.fsencode(self.path))}?mode=rw",
             uri=True,
             timeout=busy_seconds,
             isolation_level=None,
@@ -118,14 +163,52 @@ def connect(path: Path, *, busy_seconds: float, foreign_keys: bool) -> FileConne
         )
         try:
             _set_up(connection, foreign_keys=foreign_keys)
-            connection.files = OpenFiles.at(path)
+            connection.files = OpenFiles.at(self.path)
+            if connection.files.database != before.database:
+                self._lose(Loss.REPLACED, before)
+            self.refuse_if_lost()
         except BaseException:
             connection.close()
             raise
-        if connection.files.database == before:
-            return connection
-        connection.close()
-    raise StoreError(lost_sentence(path, Loss.REPLACED))
+        self._files = connection.files
+        return connection
+
+    def refuse_if_lost(self, connection: FileConnection | None = None) -> None:
+        """Refuse to go on, if its file is known to be lost, or if those of this connection are.
+
+        Raises:
+            StoreError: with what happened, and what to do.
+        """
+        if connection is not None and (loss := connection.lost_at(self.path)) is not None:
+            self._lose(loss, connection.files)
+        if self._lost is not None:
+            raise StoreError(lost_sentence(self.path, self._lost[0]))
+
+    @contextmanager
+    def found_again(self) -> Iterator[None]:
+        """Go on with what is at the path now; after an error inside it counts as lost as before.
+
+        Raises:
+            StoreError: another database is there, with the log of the one that was lost.
+        """
+        lost = self._lost
+        if lost is not None and lost[1].left_log_at(self.path):
+            log, index = log_and_index(self.path)
+            raise StoreError(
+                f"the store {self.path} was replaced, but {log.name} is still the old file's; stop erpsyncd and "
+                f"remove {log.name} and {index.name}"
+            )
+        self._lost = self._files = None
+        try:
+            yield
+        except BaseException:
+            self._lost = lost
+            raise
+
+    def _lose(self, loss: Loss, files: OpenFiles) -> None:
+        with self._looking:
+            if self._lost is None:
+                self._lost = (loss, files)
 
 
 def lost_sentence(path: Path, loss: Loss) -> str:
@@ -159,6 +242,9 @@ def _set_up(connection: sqlite3.Connection, *, foreign_keys: bool) -> None:
 def _file_id(path: Path) -> FileId:
     try:
         status = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as exc:
+        # It may be there: nobody knows, so it does not count as lost.
+        raise StoreError(f"the store's file {path} cannot be found: {exc.strerror}; look at its directory") from exc
     return status.st_dev, status.st_ino
