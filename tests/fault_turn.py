@@ -81,10 +81,15 @@ class Turn:
 
     async def fail(self) -> DaemonError:
         """Make a pass that the store ends; return why."""
+        error = await self.fail_unseen()
+        self.check_reported()
+        return error
+
+    async def fail_unseen(self) -> DaemonError:
+        """As `fail`, for a store that cannot be looked at."""
         try:
             report = await self.run()
         except DaemonError as exc:
-            self.check_reported()
             return exc
         raise AssertionError(f"nothing failed: {report}")
 

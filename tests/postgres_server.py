@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import Engine, create_engine
@@ -93,15 +93,34 @@ class PostgresServer:
             connection.exec_driver_sql(statement)
 
 
+class OwnPostgresServer(PostgresServer):
+    """A server that may be stopped, because nobody else uses it."""
+
+    def __init__(self, own: Any) -> None:
+        super().__init__(make_url(own.get_uri()))
+        self._own = own
+
+    def stop(self) -> None:
+        """End it as an operator does: connections are cut, what they had not committed is undone."""
+        self._engine.dispose()
+        self._own.stop()
+
+    def start(self) -> None:
+        """Start it again, at the same place."""
+        self._own.ensure_postgres_running()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        super().close()
+        self._own.cleanup()
+
+
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """Start or find a server; skip where there is none, but fail in CI."""
-    named = os.environ.get(VARIABLE)
-    if named:
-        server = PostgresServer(make_url(named))
-        yield server
-        server.close()
-        return
+def own_postgres() -> Iterator[OwnPostgresServer]:
+    """Start a server; skip where that is not possible, but fail in CI."""
     # Not below pytest's own directory: a server that root starts runs as somebody else, who must get there,
     # and the path of its socket may have 107 bytes.
     with tempfile.TemporaryDirectory(prefix="erpsyncd-pg-", ignore_cleanup_errors=True) as directory:
@@ -113,13 +132,25 @@ def running_postgres() -> Iterator[PostgresServer]:
                 own = get_server(Path(directory) / "data", cleanup_mode="delete")
         except Exception as exc:  # noqa: BLE001 -- whatever it is, there is no server
             give_up(f"no PostgreSQL: {exc}; name one in {VARIABLE}, or: pip install 'erpsyncd[dev]'")
-        server = PostgresServer(make_url(own.get_uri()))
+        server = OwnPostgresServer(own)
         try:
             server.forget_durability()
             yield server
         finally:
             server.close()
-            own.cleanup()
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Start or find a server; skip where there is none, but fail in CI."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        server = PostgresServer(make_url(named))
+        yield server
+        server.close()
+        return
+    with own_postgres() as own:
+        yield own
 
 
 def give_up(reason: str) -> NoReturn:

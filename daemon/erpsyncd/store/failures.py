@@ -47,6 +47,7 @@ _SERVER_HINTS = {
     "53100": "its disk is full",
     "55P03": "another program locks these rows for too long; look for one that has a transaction open",
     "57014": "it took too long, or somebody cancelled it",
+    "57P01": "it was restarted, or somebody cut the connection; the next pass connects again",
 }
 
 
