@@ -44,6 +44,8 @@ class Erpsyncd:
     directory: Path
     store_url: str = ""
     environ: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = (COMMAND,)
+    """What is run; something before the command may limit what it can do."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -54,7 +56,7 @@ class Erpsyncd:
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
         done = subprocess.run(
-            [COMMAND, *arguments],
+            [*self.program, *arguments],
             env=self.environment,
             input=stdin,
             capture_output=True,
@@ -81,9 +83,9 @@ class Erpsyncd:
         return items
 
     @contextmanager
-    def daemon(self, *arguments: str, program: tuple[str, ...] = (COMMAND,)) -> Iterator[Daemon]:
+    def daemon(self, *arguments: str, program: tuple[str, ...] = ()) -> Iterator[Daemon]:
         process = subprocess.Popen(
-            [*program, "--log-format", "json", *arguments],
+            [*(program or self.program), "--log-format", "json", *arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

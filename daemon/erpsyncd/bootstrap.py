@@ -29,6 +29,7 @@ from erpsyncd.logs import configure_logging, set_level
 from erpsyncd.settings import Settings, load_settings
 from erpsyncd.store import SqlStore, open_store, upgrade_store
 from erpsyncd.store.addresses import read_url, sqlite_path
+from erpsyncd.store.failures import file_error
 
 if TYPE_CHECKING:
     from erpsyncd.service.daemon import Reloaded, Schedule
@@ -295,14 +296,17 @@ def _restart_needed(at_start: Settings, now: Settings) -> tuple[str, ...]:
 
 
 def _prepare(directory: Path) -> None:
-    """Make the state directory, closed to others, where it is not there yet."""
+    """Make the state directory, closed to others, where it is not there yet.
+
+    Raises:
+        ConfigurationError: it cannot be made, or belongs to somebody else.
+        StoreError: there is no room for it.
+    """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
-        raise ConfigurationError(
-            f"the state directory {directory} cannot be made: {exc.strerror}; set state.directory or run as the "
-            "service's user"
-        ) from exc
+        sentence = f"the state directory {directory} cannot be made"
+        raise file_error(sentence, exc, remedy="set state.directory or run as the service's user") from exc
     owner = directory.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
         # Root's files in there would be closed to the service.

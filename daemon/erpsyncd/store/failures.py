@@ -35,10 +35,9 @@ _BROKEN = {
     "SQLITE_CORRUPT": "is damaged; stop erpsyncd and restore it from a backup",
 }
 
-#: What a file system says when it may be different the next time.
-_PASSING = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
-)
+#: What a file system says when there is no room, and what else it says that may be different the next time.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_PASSING = _FULL | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
 
 #: PostgreSQL's codes that need more than its sentence: what to do.
 _SERVER_HINTS = {
@@ -51,10 +50,14 @@ _SERVER_HINTS = {
 }
 
 
-def file_error(sentence: str, error: OSError) -> DaemonError:
+def file_error(
+    sentence: str, error: OSError, *, remedy: str = "look at the owner and the mode of its directory"
+) -> DaemonError:
     """Return the error for a file that cannot be made or written: a failure if it may pass, else configuration."""
     words = f"{sentence}: {error.strerror}"
-    return StoreError(words) if error.errno in _PASSING else ConfigurationError(words)
+    if error.errno in _FULL:
+        return StoreError(f"{words}; make room, or look for a quota or a limit on the size of files")
+    return StoreError(words) if error.errno in _PASSING else ConfigurationError(f"{words}; {remedy}")
 
 
 def directory_missing(path: Path) -> ConfigurationError:
