@@ -88,6 +88,18 @@ async def test_a_tunnel(ours: Authority, *, secured: bool) -> None:
     assert not any(b"proxy" in head.lower() for head, _ in server.requests)
 
 
+async def test_bytes_behind_an_answer_in_a_tunnel(ours: Authority) -> None:
+    """They are not taken for the answer to the next question, which goes through a tunnel of its own."""
+    async with (
+        serving(http(OK_JSON) + http(b'{"IsOk": false}'), ours.server()) as server,
+        forward_proxy() as proxy,
+        through(proxy, server, ours) as api,
+    ):
+        answers = [(await api.has_connections()).is_ok for _ in range(2)]
+
+    assert ([True, True], 2, 2) == (answers, len(server.requests), len(proxy.heads))
+
+
 async def test_a_proxy_without_credentials(ours: Authority) -> None:
     """Nothing is sent to identify us where nothing is described."""
     async with serving(http(OK_JSON), ours.server()) as server, forward_proxy() as proxy:

@@ -123,6 +123,11 @@ def test_reading_can_fail_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert resolve_one(file(path)) == f"@{{file:{path}}} cannot be read: permission denied"
 
 
+def test_reading_can_fail_even_later() -> None:
+    """What opens like any other file, and cannot be read, is a reason as well."""
+    assert resolve_one(file(Path("/proc/self/mem"))).endswith("cannot be read: input/output error")  # type: ignore[union-attr]  # a reason is a str
+
+
 def test_symlinks_are_followed(tmp_path: Path) -> None:
     """Kubernetes and others mount secrets as links."""
     (tmp_path / "real").write_text("secret")
