@@ -32,6 +32,7 @@ _COMMANDS = {
     "plan": "erpsyncd.cli.plan:plan",
     "runs": "erpsyncd.cli.history:runs",
     "sandbox": "erpsyncd.cli.sandbox:sandbox",
+    "status": "erpsyncd.cli.status:status",
     "tenants": "erpsyncd.cli.tenants:tenants",
     "version": "erpsyncd.cli.main:version",
 }

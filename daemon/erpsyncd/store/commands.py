@@ -8,11 +8,13 @@ from sqlalchemy import Connection
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant, ImportReport
+from erpsyncd.domain.standing import Overview, Worker
 from erpsyncd.errors import UsageError
 from erpsyncd.store import administration, queries
 from erpsyncd.store.database import Database
 from erpsyncd.store.importing import apply_document
 from erpsyncd.store.lock import ProcessLock
+from erpsyncd.store.overview import read_overview
 from erpsyncd.store.rows import read_connection, read_tenant, select_connections, select_tenants
 from erpsyncd.store.tables import tenants
 from erpsyncd.store.vault import Vault
@@ -74,6 +76,13 @@ class CommandOperations:
             ),
             connections=tuple(sorted(entries, key=lambda entry: (entry.tenant, entry.key))),
         )
+
+    def overview(self) -> Overview:
+        """Return how everything stands."""
+        with self._database.read() as connection:
+            live = self._live_processes(connection)
+            worker = Worker(running=live > 0, pid=self._lock.holder() if self._lock is not None else None)
+            return read_overview(connection, now=datetime.now(UTC), live=live, worker=worker)
 
     def list_tenants(self, *, name: str | None = None, limit: int | None = None) -> tuple[TenantView, ...]:
         """Return the tenants by name, or the one of that name."""

@@ -63,6 +63,17 @@ class ProcessLock:
         finally:
             os.close(descriptor)
 
+    def holder(self) -> int | None:
+        """Return the process that holds it now, if one does and left its number."""
+        if not self.is_held():
+            return None
+        descriptor = self._open()
+        try:
+            number = _noted(descriptor)
+        finally:
+            os.close(descriptor)
+        return int(number) if number.isdecimal() else None
+
     def _is_at_its_path(self, descriptor: int) -> bool:
         held = os.fstat(descriptor)
         try:
@@ -71,7 +82,7 @@ class ProcessLock:
             return False
 
     def _in_progress(self, descriptor: int) -> RunInProgress:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        holder = _noted(descriptor)
         return RunInProgress(
             f"another erpsyncd process{f' (pid {holder})' if holder else ''} works on the store {self._database}; "
             "stop it, or let it do the work"
@@ -89,6 +100,10 @@ def _note(descriptor: int, text: str) -> None:
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)
+
+
+def _noted(descriptor: int) -> str:
+    return os.pread(descriptor, 32, 0).decode(errors="replace").strip()
 
 
 def _lock_patiently(descriptor: int) -> bool:

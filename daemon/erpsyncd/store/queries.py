@@ -12,7 +12,8 @@ from erpsyncd.store.history import INTERRUPTED
 from erpsyncd.store.tables import NOT_IN_SYNC, changes, checks, connections, outcomes, runs, tenants
 from erpsyncd.store.views import ChangeView, CheckView, ConnectionView, OutcomeView, RunView, TenantView
 
-_RUNNING = "running"
+#: What a run without an end is called while its process lives.
+RUNNING = "running"
 
 
 def list_tenants(
@@ -28,7 +29,7 @@ def list_tenants(
     query = (
         select(tenants, func.coalesce(others.c.others, 0).label("others"))
         .outerjoin(others, others.c.tenant_id == tenants.c.id)
-        .order_by(_by_code_point(connection, tenants.c.name))
+        .order_by(by_code_point(connection, tenants.c.name))
         .limit(limit)
     )
     if name is not None:
@@ -48,7 +49,7 @@ def list_connections(
     query = (
         select(connections, tenants.c.name.label("tenant"))
         .join(tenants, tenants.c.id == connections.c.tenant_id)
-        .order_by(_by_code_point(connection, tenants.c.name), _by_code_point(connection, connections.c.key))
+        .order_by(by_code_point(connection, tenants.c.name), by_code_point(connection, connections.c.key))
         .limit(limit)
     )
     for column, value in ((tenants.c.name, tenant), (connections.c.key, key), (connections.c.state, state)):
@@ -128,7 +129,7 @@ def _filtered(query: Select[Any], *wanted: tuple[Column[Any], object]) -> Select
     return query
 
 
-def _by_code_point(connection: Connection, column: Column[Any]) -> ColumnElement[Any]:
+def by_code_point(connection: Connection, column: Column[Any]) -> ColumnElement[Any]:
     """Order as SQLite and Python do, whatever language the PostgreSQL server speaks."""
     return column if connection.dialect.name == "sqlite" else collate(column, "C")
 
@@ -138,7 +139,7 @@ def _tenant_view(row: Row[Any], now: datetime) -> TenantView:
         name=row.name,
         url=row.url,
         protocol=row.protocol,
-        state=_tenant_state(row, now),
+        state=tenant_state(row, now),
         paused=row.paused,
         parked_until=row.parked_until,
         transient_failures=row.transient_failures,
@@ -149,7 +150,8 @@ def _tenant_view(row: Row[Any], now: datetime) -> TenantView:
     )
 
 
-def _tenant_state(row: Row[Any], now: datetime) -> str:
+def tenant_state(row: Row[Any], now: datetime) -> str:
+    """Return the one word that says why nothing happens in a tenant, else `active`."""
     if row.paused:
         return "paused"
     if row.refused_auth is not None:
@@ -165,7 +167,7 @@ def _run_view(row: Row[Any], *, live: bool) -> RunView:
         run_id=row.id,
         trigger=row.trigger,
         dry_run=row.dry_run,
-        status=row.status or (_RUNNING if live else INTERRUPTED),
+        status=row.status or (RUNNING if live else INTERRUPTED),
         exit_code=row.exit_code,
         counts=row.counts,
         changed_records=row.changed_records,
