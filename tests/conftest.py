@@ -14,6 +14,7 @@ import structlog
 from commands import Erpsyncd
 from erpsyncd.sandbox import SandboxServer
 from erpsyncd.store import SqlStore, open_store, upgrade_store
+from in_process import InProcess
 from pass_bench import Bench
 from postgres_server import PostgresServer, running_postgres
 
@@ -84,6 +85,12 @@ def erpsyncd(tmp_path: Path, store_url: str) -> Erpsyncd:
     if command.store_url:
         assert 0 == command("db", "upgrade").code
     return command
+
+
+@pytest.fixture
+def quick(tmp_path: Path, upgraded_url: str, logging_restored: None) -> Erpsyncd:
+    """The command line in this process, on SQLite and on PostgreSQL."""
+    return InProcess(tmp_path, upgraded_url)
 
 
 @pytest.fixture

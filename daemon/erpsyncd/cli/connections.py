@@ -6,10 +6,12 @@ from functools import partial
 
 import click
 
+from erpsyncd.cli.details import connection_as_text, detail_as_json
 from erpsyncd.cli.history import list_options, select_items, show_items
 from erpsyncd.cli.opening import store_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
 from erpsyncd.cli.output import write_json, write_text
+from erpsyncd.domain.connections import State
 from erpsyncd.domain.selection import Selection
 
 
@@ -21,17 +23,22 @@ def connections() -> None:
 @connections.command(name="list")
 @selection_options
 @list_options
+@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
 @common_options
 @pass_invocation
-def list_connections(invocation: Invocation, *, selection: Selection, tenant: str | None, limit: int | None) -> None:
+def list_connections(
+    invocation: Invocation, *, selection: Selection, tenant: str | None, state: str | None, limit: int | None
+) -> None:
     """List connections by tenant and key, with what is known about each.
 
     \b
-    Example:
+    Examples:
       erpsyncd connections list --only 'acme/visma-*'
+      erpsyncd connections list --state failed
     """
+    wanted = State(state) if state else None
     with store_of(invocation) as store:
-        items = select_items(store, selection, limit, partial(store.list_connections, tenant=tenant))
+        items = select_items(store, selection, limit, partial(store.list_connections, tenant=tenant, state=wanted))
     headings = {
         "tenant": "TENANT",
         "key": "KEY",
@@ -43,6 +50,27 @@ def list_connections(invocation: Invocation, *, selection: Selection, tenant: st
         "error_class": "ERROR",
     }
     show_items(invocation, "connections", headings, items)
+
+
+@connections.command()
+@click.argument("tenant")
+@click.argument("key")
+@click.option("--limit", type=click.IntRange(min=1), default=10, metavar="N", help="At most this many outcomes. [10]")
+@common_options
+@pass_invocation
+def show(invocation: Invocation, tenant: str, key: str, *, limit: int) -> None:
+    """Show everything known about a connection, and what became of it lately.
+
+    \b
+    Example:
+      erpsyncd connections show acme visma-no
+    """
+    with store_of(invocation) as store:
+        detail = store.get_connection(tenant, key, history=limit)
+    if invocation.as_json:
+        write_json("connections", {"items": [detail_as_json(detail)]})
+    else:
+        write_text(connection_as_text(detail))
 
 
 @connections.command()

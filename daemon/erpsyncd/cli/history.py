@@ -1,4 +1,4 @@
-"""`erpsyncd runs`, `checks` and `changes`: what happened."""
+"""`erpsyncd runs` and `checks`: what happened."""
 
 from __future__ import annotations
 
@@ -160,34 +160,3 @@ def list_checks(invocation: Invocation, *, selection: Selection, tenant: str | N
         "times": "TIMES",
     }
     show_items(invocation, "checks", headings, items)
-
-
-@click.group()
-def changes() -> None:
-    """List the records that tenants said were changed (ChangedData)."""
-
-
-@changes.command(name="list")
-@selection_options
-@list_options
-@common_options
-@pass_invocation
-def list_changes(invocation: Invocation, *, selection: Selection, tenant: str | None, limit: int | None) -> None:
-    """List changed records, newest first.
-
-    \b
-    Example:
-      erpsyncd changes list --output json
-    """
-    with store_of(invocation) as store:
-        items = select_items(store, selection, limit, partial(store.list_changes, tenant=tenant))
-    headings = {
-        "recorded_at": "RECORDED",
-        "tenant": "TENANT",
-        "run_id": "RUN",
-        "operation": "OPERATION",
-        "change": "CHANGE",
-        "table_name": "TABLE",
-        "record_id": "RECORD",
-    }
-    show_items(invocation, "changes", headings, items)

@@ -23,7 +23,7 @@ from erpsyncd.errors import DaemonError, UsageError
 
 #: Command → where it stands. Each module is imported when its command is used.
 _COMMANDS = {
-    "changes": "erpsyncd.cli.history:changes",
+    "changes": "erpsyncd.cli.changes:changes",
     "checks": "erpsyncd.cli.history:checks",
     "connections": "erpsyncd.cli.connections:connections",
     "db": "erpsyncd.cli.db:db",

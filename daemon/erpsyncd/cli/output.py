@@ -33,7 +33,7 @@ class OutputFormat(StrEnum):
 def write_json(kind: str, payload: Mapping[str, Any]) -> None:
     """Write one object of this kind to stdout."""
     document = {"version": JSON_VERSION, "kind": kind, **payload}
-    sys.stdout.write(json.dumps(document, default=_encode, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(document, default=encode, ensure_ascii=False) + "\n")
 
 
 def write_text(text: str) -> None:
@@ -124,8 +124,11 @@ def as_json(value: Any) -> dict[str, Any]:
     return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
 
 
-def _encode(value: Any) -> Any:
+def encode(value: Any) -> Any:
+    """Return a value as JSON and CSV can hold it: moments in UTC as ISO 8601, secrets as asterisks."""
     match value:
+        case None | str() | int():
+            return value
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case Secret():

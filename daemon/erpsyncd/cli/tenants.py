@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from erpsyncd.cli.details import detail_as_json, tenant_as_text
 from erpsyncd.cli.history import limit_option, select_items, show_items
 from erpsyncd.cli.opening import store_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
@@ -38,6 +39,25 @@ def list_tenants(invocation: Invocation, *, selection: Selection, limit: int | N
         "url": "URL",
     }
     show_items(invocation, "tenants", headings, items)
+
+
+@tenants.command()
+@click.argument("tenant")
+@common_options
+@pass_invocation
+def show(invocation: Invocation, tenant: str) -> None:
+    """Show everything known about a tenant as a whole.
+
+    \b
+    Example:
+      erpsyncd tenants show acme
+    """
+    with store_of(invocation) as store:
+        detail = store.get_tenant(tenant)
+    if invocation.as_json:
+        write_json("tenants", {"items": [detail_as_json(detail)]})
+    else:
+        write_text(tenant_as_text(detail))
 
 
 @tenants.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -10,8 +11,9 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant, ImportReport
 from erpsyncd.domain.standing import Overview, Worker
 from erpsyncd.errors import UsageError
-from erpsyncd.store import administration, queries
+from erpsyncd.store import administration, changes, details, queries
 from erpsyncd.store.database import Database
+from erpsyncd.store.details import ConnectionDetail, TenantDetail
 from erpsyncd.store.importing import apply_document
 from erpsyncd.store.lock import ProcessLock
 from erpsyncd.store.overview import read_overview
@@ -84,6 +86,24 @@ class CommandOperations:
             worker = Worker(running=live > 0, pid=self._lock.holder() if self._lock is not None else None)
             return read_overview(connection, now=datetime.now(UTC), live=live, worker=worker)
 
+    def get_tenant(self, name: str) -> TenantDetail:
+        """Return everything that is known about a tenant as a whole.
+
+        Raises:
+            UsageError: there is no such tenant.
+        """
+        with self._database.read() as connection:
+            return details.get_tenant(connection, name, now=datetime.now(UTC))
+
+    def get_connection(self, tenant: str, key: str, *, history: int = 10) -> ConnectionDetail:
+        """Return everything that is known about a connection, with so many outcomes at most.
+
+        Raises:
+            UsageError: there is no such connection.
+        """
+        with self._database.read() as connection:
+            return details.get_connection(connection, tenant, key, history=history)
+
     def list_tenants(self, *, name: str | None = None, limit: int | None = None) -> tuple[TenantView, ...]:
         """Return the tenants by name, or the one of that name."""
         with self._database.read() as connection:
@@ -129,11 +149,24 @@ class CommandOperations:
             return queries.list_checks(connection, tenant=tenant, run_id=run_id, limit=limit)
 
     def list_changes(
-        self, *, tenant: str | None = None, run_id: int | None = None, limit: int | None = None
+        self,
+        *,
+        tenant: str | None = None,
+        run_id: int | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
     ) -> tuple[ChangeView, ...]:
         """Return changed records, newest first."""
         with self._database.read() as connection:
-            return queries.list_changes(connection, tenant=tenant, run_id=run_id, limit=limit)
+            return queries.list_changes(connection, tenant=tenant, run_id=run_id, since=since, limit=limit)
+
+    def iterate_changes(self, *, since: datetime | None = None, tenant: str | None = None) -> Iterator[ChangeView]:
+        """Yield changed records, oldest first, with a page of them in memory at a time."""
+        return changes.iterate(self._database, since=since, tenant=tenant)
+
+    def follow_changes(self, *, tenant: str | None = None) -> changes.ChangeFollower:
+        """Return what tells the changed records that come from now on."""
+        return changes.ChangeFollower(self._database, tenant=tenant)
 
     def pause_tenant(self, name: str) -> None:
         """Leave a tenant alone until `resume_tenant`.

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, collate, func, select
 
 from erpsyncd.domain.connections import State
+from erpsyncd.store.changes import read_change
 from erpsyncd.store.history import INTERRUPTED
 from erpsyncd.store.tables import NOT_IN_SYNC, changes, checks, connections, outcomes, runs, tenants
 from erpsyncd.store.views import ChangeView, CheckView, ConnectionView, OutcomeView, RunView, TenantView
@@ -112,14 +113,19 @@ def list_checks(
 
 
 def list_changes(
-    connection: Connection, *, tenant: str | None = None, run_id: int | None = None, limit: int | None = None
+    connection: Connection,
+    *,
+    tenant: str | None = None,
+    run_id: int | None = None,
+    since: datetime | None = None,
+    limit: int | None = None,
 ) -> tuple[ChangeView, ...]:
     """Return changed records, newest first."""
     query = select(changes).order_by(changes.c.id.desc()).limit(limit)
     query = _filtered(query, (changes.c.tenant, tenant), (changes.c.run_id, run_id))
-    return tuple(
-        ChangeView(**{name: getattr(row, name) for name in ChangeView.__slots__}) for row in connection.execute(query)
-    )
+    if since is not None:
+        query = query.where(changes.c.recorded_at >= since)
+    return tuple(read_change(row) for row in connection.execute(query))
 
 
 def _filtered(query: Select[Any], *wanted: tuple[Column[Any], object]) -> Select[Any]:

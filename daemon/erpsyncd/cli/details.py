@@ -1,0 +1,122 @@
+"""One connection and one tenant as `show` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from erpsyncd.cli.layout import WIDTH, cut, facts, local, one_line
+from erpsyncd.cli.output import as_json, table
+from erpsyncd.domain.connections import State
+from erpsyncd.domain.standing import state_in_words
+from erpsyncd.domain.tenants import rest_base, soap_base
+from erpsyncd.store.details import ConnectionDetail, PastOutcome, TenantDetail
+
+
+def detail_as_json(detail: ConnectionDetail | TenantDetail) -> dict[str, Any]:
+    """Return the members that a list shows, and the others beside them."""
+    members = as_json(detail)
+    return as_json(members.pop("view")) | members
+
+
+def connection_as_text(detail: ConnectionDetail) -> str:
+    """Return a connection for a person: how it stands, how it is described, what became of it."""
+    view = detail.view
+    parts = [
+        one_line(f"{view.tenant}/{view.key}: {state_in_words(State(view.state))}"),
+        facts(list(_standing(detail))),
+        facts(list(_description(detail))),
+    ]
+    if detail.history:
+        parts.append("\n".join(_history(detail.history)))
+    return "\n\n".join(parts)
+
+
+def tenant_as_text(detail: TenantDetail) -> str:
+    """Return a tenant for a person: where it is, who we are there, how it stands."""
+    view = detail.view
+    base = soap_base(detail.soap_url or view.url, overridden=detail.soap_url is not None)
+    called = (
+        f"{base}/Services{detail.erpsync_services}"
+        if view.protocol == "soap"
+        else rest_base(detail.rest_url or view.url)
+    )
+    check = detail.last_check
+    answer = f"{'yes' if check.is_ok else 'no'}, {local(check.last_at)}. {check.user_explanation}" if check else "never"
+    pairs = [
+        ("State", _tenant_state(detail)),
+        ("Address", view.url),
+        ("Called at", f"{called} ({view.protocol})"),
+        *([("Quote", f"Services{detail.quote_services}")] if view.protocol == "soap" else []),
+        ("Rate", f"{detail.calls_per_second:g} calls per second"),
+        ("Logs in by", f"{detail.auth_kind}: {_fields(detail.auth_fields)}"),
+        ("Connections", ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in detail.counts.items() if n)),
+        ("HasConnections", answer),
+        ("Worked on by", _lease(detail)),
+    ]
+    return f"{one_line(view.name)}\n\n{facts(pairs)}"
+
+
+def _standing(detail: ConnectionDetail) -> Iterator[tuple[str, str]]:
+    view = detail.view
+    yield "State", f"{view.state} since {local(detail.since)}"
+    yield (
+        "In the tenant",
+        f"{view.erp_connection_id} ({view.connection_id or 'GUID not known'})"
+        if (view.erp_connection_id)
+        else "not known there",
+    )
+    if detail.open_intent is not None:
+        intent = detail.open_intent
+        yield "On its way", f"{intent.kind}, sent {local(intent.sent_at)} by run {intent.run_id}"
+    if view.attempts:
+        yield "Attempts", str(view.attempts)
+    if view.next_attempt_at is not None:
+        yield "Next try", local(view.next_attempt_at)
+    if view.error:
+        yield "Error", f"{view.error_class}: {view.error}" if view.error_class else view.error
+
+
+def _description(detail: ConnectionDetail) -> Iterator[tuple[str, str]]:
+    view = detail.view
+    yield "Wanted", "present" if view.present else "absent"
+    yield "Connector", str(view.erp_connector_id)
+    yield "Name", view.display_name
+    yield "Description", detail.display_description
+    yield "Active", "yes" if view.active else "no"
+    yield "Open to", "everybody" if detail.all_access else "those named"
+    yield "Groups", ", ".join(map(str, detail.user_group_access_ids))
+    yield "Associates", ", ".join(map(str, detail.associate_access_ids))
+    yield "Config fields", _fields(detail.config_fields)
+
+
+def _fields(fields: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in fields.items())
+
+
+def _history(history: Sequence[PastOutcome]) -> Iterator[str]:
+    rows = (
+        (
+            past.recorded_at,
+            past.run_id,
+            past.status,
+            past.change,
+            f"{past.error_class}: {past.error}" if past.error_class else ", ".join(past.fields),
+        )
+        for past in history
+    )
+    for line in table(("WHEN", "RUN", "OUTCOME", "CHANGE", "WHY"), rows).splitlines():
+        yield cut(line, WIDTH)
+
+
+def _tenant_state(detail: TenantDetail) -> str:
+    view = detail.view
+    if view.state == "parked" and view.parked_until is not None:
+        return f"parked until {local(view.parked_until)}, after {view.transient_failures} failures in a row"
+    return {"refused": "refused: the credentials are not tried again until they change"}.get(view.state, view.state)
+
+
+def _lease(detail: TenantDetail) -> str:
+    if detail.lease_owner is None or detail.lease_until is None:
+        return "nobody"
+    return f"{detail.lease_owner}, until {local(detail.lease_until)}"
