@@ -32,6 +32,7 @@ from erpsyncd.store.addresses import read_url, sqlite_path
 from erpsyncd.store.failures import file_error
 
 if TYPE_CHECKING:
+    from erpsyncd.domain.ports import TenantApis
     from erpsyncd.service.daemon import Reloaded, Schedule
     from erpsyncd.service.policy import Policy, RunOptions
     from erpsyncd.service.reconciler import Reconciler
@@ -96,7 +97,7 @@ def import_documents(
     from erpsyncd.service.document_references import check_references  # noqa: PLC0415 -- as above
 
     document = read_documents(sources, stored_tenants=lambda: _stored_tenants(settings))
-    check_references(document, resolver=_resolver(environ), resolve=resolve)
+    check_references(document, resolver=secret_resolver(environ), resolve=resolve)
     with opened_store(settings) as store:
         return store.apply_document(document, prune=prune, dry_run=dry_run), document_warnings(document)
 
@@ -204,14 +205,28 @@ async def _one_run(
 
 
 def _reconciler(settings: Settings, store: SqlStore, environ: Mapping[str, str]) -> Reconciler:
+    from erpsyncd.service.clocks import uptime  # noqa: PLC0415 -- see the module's docstring
+    from erpsyncd.service.reconciler import Reconciler  # noqa: PLC0415 -- as above
+
+    return Reconciler(
+        store=store,
+        apis=tenant_apis(settings),
+        resolver=secret_resolver(environ),
+        policy=policy_of(settings),
+        owner=lease_owner(),
+        now=lambda: datetime.now(UTC),
+        uptime=uptime,
+    )
+
+
+def tenant_apis(settings: Settings) -> TenantApis:
+    """Return what opens tenants, with the limits of the settings."""
     from erpsyncd.netserver.apis import NetServerApis  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.netserver.limits import RemoteLimits  # noqa: PLC0415 -- as above
     from erpsyncd.netserver.retries import log_retries_quietly  # noqa: PLC0415 -- as above
-    from erpsyncd.service.clocks import uptime  # noqa: PLC0415 -- as above
-    from erpsyncd.service.reconciler import Reconciler  # noqa: PLC0415 -- as above
 
     log_retries_quietly()
-    apis = NetServerApis(
+    return NetServerApis(
         RemoteLimits(
             deadline_seconds=settings.remote.deadline.total_seconds(),
             max_body_bytes=settings.remote.max_body_bytes,
@@ -219,25 +234,23 @@ def _reconciler(settings: Settings, store: SqlStore, environ: Mapping[str, str])
             attempts=settings.remote.attempts,
         )
     )
-    return Reconciler(
-        store=store,
-        apis=apis,
-        resolver=_resolver(environ),
-        policy=_policy(settings),
-        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
-        now=lambda: datetime.now(UTC),
-        uptime=uptime,
-    )
 
 
-def _resolver(environ: Mapping[str, str]) -> SecretResolver:
+def lease_owner() -> str:
+    """Return a name for this process that no other one has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def secret_resolver(environ: Mapping[str, str]) -> SecretResolver:
+    """Return what finds the secrets that this process can reach."""
     from erpsyncd.service.secrets import SecretResolver  # noqa: PLC0415 -- see the module's docstring
 
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     return SecretResolver(environ=environ, credentials_directory=Path(credentials) if credentials else None)
 
 
-def _policy(settings: Settings) -> Policy:
+def policy_of(settings: Settings) -> Policy:
+    """Return how passes behave."""
     from erpsyncd.service.policy import Policy  # noqa: PLC0415 -- see the module's docstring
 
     return Policy(
@@ -275,7 +288,7 @@ def _reload(at_start: Settings, now: Settings) -> Reloaded:
 
     set_level(now.log.level)
     # Calls keep the deadline that they were started with, so leases and settling must keep it too.
-    policy = _policy(now.model_copy(update={"remote": at_start.remote}))
+    policy = policy_of(now.model_copy(update={"remote": at_start.remote}))
     return Reloaded(schedule=_schedule(now), policy=policy, restart_needed=_restart_needed(at_start, now))
 
 

@@ -203,6 +203,8 @@ class RemoteError(ConnectionFailed):
 class TemporaryRemoteError(RemoteError):
     """The same call may work later."""
 
+    exit_code = 75
+
     def __init__(
         self, operation: str, message: str, *, effect: Effect | None = None, retry_after: float | None = None
     ) -> None:

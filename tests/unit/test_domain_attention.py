@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import click
 import pytest
 
+from erpsyncd.cli.main import cli
+from erpsyncd.cli.options import Invocation
 from erpsyncd.domain.attention import attention, is_served, needing, verdict
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.items import Item, Severity, in_words
@@ -150,6 +154,20 @@ def test_the_most_urgent_comes_first() -> None:
         item.key or item.reason: item.until for item in found if item.until
     }
     assert "say which with" == next(item.what for item in found if item.reason == "in_doubt")
+
+
+@pytest.mark.parametrize("item", [*items(EVERYTHING), *items(Overview())], ids=lambda item: item.reason)
+def test_each_command_is_one(item: Item) -> None:
+    """Whoever types what is proposed is understood: every word and option of it exists."""
+    words = shlex.split(item.do.replace(" N", " 1"))[1:]
+    context = click.Context(cli, obj=Invocation())
+    command: click.Command = cli
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None, item.do
+        command = found
+
+    command.make_context("erpsyncd", words, parent=context)
 
 
 def test_a_tenants_words_propose_no_command() -> None:

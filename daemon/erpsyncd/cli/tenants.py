@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import click
 
+from erpsyncd import by_hand
+from erpsyncd.cli.describing import add, edit
 from erpsyncd.cli.details import detail_as_json, tenant_as_text
 from erpsyncd.cli.history import limit_option, select_items, show_items
-from erpsyncd.cli.opening import store_of
+from erpsyncd.cli.layout import paragraph
+from erpsyncd.cli.opening import settings_of, store_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
-from erpsyncd.cli.output import write_json, write_text
+from erpsyncd.cli.output import as_json, write_json, write_text
 from erpsyncd.domain.selection import Selection
+from erpsyncd.service.probe import Step
 
 
 @click.group()
 def tenants() -> None:
-    """List tenants, leave them alone for a while, or forget them."""
+    """Describe tenants, try them out, leave them alone for a while, or forget them."""
 
 
 @tenants.command(name="list")
@@ -58,6 +64,38 @@ def show(invocation: Invocation, tenant: str) -> None:
         write_json("tenants", {"items": [detail_as_json(detail)]})
     else:
         write_text(tenant_as_text(detail))
+
+
+tenants.add_command(add)
+tenants.add_command(edit)
+
+
+@tenants.command()
+@click.argument("tenant")
+@common_options
+@pass_invocation
+def test(invocation: Invocation, tenant: str) -> int:
+    """Try a tenant out: log in, list its connections, ask HasConnections. Nothing is changed.
+
+    \b
+    Example:
+      erpsyncd tenants test acme
+    """
+    probe = by_hand.test_tenant(settings_of(invocation), tenant, invocation.environ)
+    if invocation.as_json:
+        steps = [as_json(step) for step in probe.steps]
+        write_json("tenants", {"items": [{"name": tenant, "ok": probe.error is None, "steps": steps}]})
+    else:
+        write_text("\n".join(_steps(probe.steps)))
+    return 0 if probe.error is None else probe.error.exit_code
+
+
+def _steps(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        word = {True: "ok", False: "failed", None: "-"}[step.is_ok]
+        yield paragraph(f"{step.name}: {step.what}", first=f"{word:<8}", rest=" " * 10)
+        if step.do is not None:
+            yield f"            {step.do}"
 
 
 @tenants.command()

@@ -76,6 +76,11 @@ class Template:
         """Whether there is literal text in it, which has to be encrypted at rest."""
         return any(isinstance(part, str) and part for part in self.parts)
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether nobody knows its text any more."""
+        return any(isinstance(part, Damaged) for part in self.parts)
+
     def resolve(self, values: Mapping[Reference, Secret]) -> Secret:
         """Return the value with each reference replaced.
 

@@ -9,6 +9,7 @@ from erpsyncd.domain.proxies import Proxy, parse_proxy
 from erpsyncd.domain.secrets import Reference, Secret
 from erpsyncd.domain.tenants import Credentials, TenantSpec
 from erpsyncd.errors import ConfigurationError, SecretMissing
+from erpsyncd.service.secrets import SecretResolver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +57,16 @@ def resolve_proxy(tenant: TenantSpec, resolved: Resolved) -> Proxy | None:
         raise SecretMissing(f"cannot use the proxy: {resolved.reason(exc)}") from None
     except ValueError as exc:
         raise ConfigurationError(f"tenant {tenant.name}: proxy {exc}") from None
+
+
+def resolve_access(tenant: TenantSpec, resolver: SecretResolver) -> tuple[Credentials, Proxy | None]:
+    """Return how to get to a tenant outside a pass, and into it. Reads files, so it is called off the event loop.
+
+    Raises:
+        ConfigurationError: the proxy's address is none.
+        SecretMissing: something that it refers to is not known here.
+    """
+    wanted = {reference for template in tenant.templates.values() for reference in template.references}
+    values, reasons = resolver.resolve(wanted)
+    resolved = Resolved(values=values, reasons=reasons)
+    return resolve_credentials(tenant, resolved), resolve_proxy(tenant, resolved)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant, ImportReport
 from erpsyncd.domain.standing import Overview, Worker
+from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import UsageError
 from erpsyncd.store import administration, changes, details, queries
 from erpsyncd.store.database import Database
@@ -85,6 +86,13 @@ class CommandOperations:
             live = self._live_processes(connection)
             worker = Worker(running=live > 0, pid=self._lock.holder() if self._lock is not None else None)
             return read_overview(connection, now=datetime.now(UTC), live=live, worker=worker)
+
+    def read_tenant(self, name: str) -> Tenant | None:
+        """Return a tenant as a pass has it, its secrets opened; None where there is none of that name."""
+        sealer = self._vault.unlock().sealer
+        with self._database.read() as connection:
+            row = connection.execute(select_tenants().where(tenants.c.name == name)).one_or_none()
+        return None if row is None else read_tenant(row, sealer)
 
     def get_tenant(self, name: str) -> TenantDetail:
         """Return everything that is known about a tenant as a whole.

@@ -1,0 +1,66 @@
+"""What an operator does to one tenant by hand: describe it, try it out, take over what it has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from erpsyncd import bootstrap
+from erpsyncd.domain.documents import ImportReport
+from erpsyncd.domain.tenants import Tenant
+from erpsyncd.errors import UsageError
+from erpsyncd.service.probe import Probe
+from erpsyncd.settings import Settings
+from erpsyncd.store import SqlStore
+
+
+def describe_tenant(
+    settings: Settings, name: str, changes: Mapping[str, Any], environ: Mapping[str, str], *, new: bool
+) -> tuple[ImportReport, tuple[str, ...]]:
+    """Describe a new tenant, or a known one in part otherwise; return what changed, and warnings.
+
+    Raises:
+        UsageError: there is such a tenant already, or there is none.
+        ConfigurationError: with every problem; nothing was written.
+    """
+    from erpsyncd.service.description import changed_table, tenant_table  # noqa: PLC0415 -- what reads documents is slow
+    from erpsyncd.service.document import document_warnings, read_entries  # noqa: PLC0415 -- as above
+    from erpsyncd.service.document_references import check_references  # noqa: PLC0415 -- as above
+
+    with bootstrap.opened_store(settings) as store:
+        if new and store.read_tenant(name) is not None:
+            raise UsageError(f"there is a tenant {name!r} already; to change it: erpsyncd tenants edit {name}")
+        table = {"name": name} if new else tenant_table(_tenant(store, name).spec)
+        document = read_entries("tenant", tenants=[changed_table(table, changes)])
+        check_references(document, resolver=bootstrap.secret_resolver(environ), resolve=False)
+        return store.apply_document(document), document_warnings(document)
+
+
+def auth_kind(settings: Settings, name: str) -> str:
+    """Return how a tenant lets us in.
+
+    Raises:
+        UsageError: there is no such tenant.
+    """
+    with bootstrap.opened_store(settings) as store:
+        return store.get_tenant(name).auth_kind
+
+
+def test_tenant(settings: Settings, name: str, environ: Mapping[str, str]) -> Probe:
+    """Try a tenant out with a client that cannot write.
+
+    Raises:
+        UsageError: there is no such tenant.
+    """
+    with bootstrap.opened_store(settings) as store:
+        probe = Probe(tenant=_tenant(store, name))
+    asyncio.run(probe.run(bootstrap.tenant_apis(settings), bootstrap.secret_resolver(environ)))
+    return probe
+
+
+def _tenant(store: SqlStore, name: str) -> Tenant:
+    tenant = store.read_tenant(name)
+    if tenant is None:
+        raise UsageError(f"there is no tenant {name!r}; see: erpsyncd tenants list")
+    return tenant

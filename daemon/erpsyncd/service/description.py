@@ -1,0 +1,48 @@
+"""A tenant's description as a table of the document, so that a part of it can be changed by the document's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from erpsyncd.domain.tenants import AUTH_FIELDS, AuthKind, TenantSpec
+
+Table: TypeAlias = Mapping[str, Any]
+
+#: The secret without which a kind of auth is nothing.
+SECRET_OF = {AuthKind.PASSWORD: "password", AuthKind.TICKET: "ticket", AuthKind.BEARER: "token"}
+
+#: What a tenant need not have; each is a text.
+OPTIONAL = ("soap_url", "rest_url", "ca_file", "client_certificate", "client_key", "proxy")
+
+
+def tenant_table(spec: TenantSpec) -> Table:
+    """Return the `[[tenants]]` entry that describes this. A value that does not open any more is left out."""
+    auth = {name: template.source() for name, template in spec.auth.fields.items() if not template.is_damaged}
+    optional = {"soap_url": spec.soap_url, "rest_url": spec.rest_url, **spec.files}
+    if spec.proxy is not None and not spec.proxy.is_damaged:
+        optional["proxy"] = spec.proxy.source()
+    return {
+        "name": spec.name,
+        "url": spec.url,
+        **{name: text for name, text in optional.items() if text is not None},
+        "protocol": spec.protocol.value,
+        "erpsync_services": spec.erpsync_services,
+        "quote_services": spec.quote_services,
+        "calls_per_second": spec.calls_per_second,
+        "auth": {"kind": spec.auth.kind.value, **auth},
+    }
+
+
+def changed_table(table: Table, changes: Table) -> Table:
+    """Return the entry with other values in some places. An empty one takes away what need not be there."""
+    auth = {**table.get("auth", {}), **changes.get("auth", {})}
+    if auth.get("kind") != table.get("auth", {}).get("kind"):
+        auth = {name: value for name, value in auth.items() if name in changes["auth"] or _belongs(name, auth["kind"])}
+    changed = {**table, **changes, "auth": auth}
+    return {name: value for name, value in changed.items() if name not in OPTIONAL or value}
+
+
+def _belongs(field: str, kind: str) -> bool:
+    """Say whether a field goes with a kind of auth; whether there is such a kind is found out elsewhere."""
+    return any(field in (*required, *optional) for known, (required, optional) in AUTH_FIELDS.items() if known == kind)

@@ -1,0 +1,111 @@
+"""Trying a tenant out: can we log in, list, and ask? Nothing is changed there, and nothing remembered here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from erpsyncd.domain.items import command
+from erpsyncd.domain.ports import TenantApi, TenantApis
+from erpsyncd.domain.tenants import AuthKind, Protocol, Tenant
+from erpsyncd.errors import ConfigurationError, ConnectionFailed, DaemonError, RemoteError, Unauthorized
+from erpsyncd.service.access import resolve_access
+from erpsyncd.service.secrets import SecretResolver
+
+#: The vendor's name of the call that a password is spent on; the other ways to be let in have none.
+_LOGIN = "AuthenticateUsernamePassword"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that was tried."""
+
+    name: str
+    is_ok: bool | None
+    """None where it was not tried, because what it needs had failed."""
+
+    what: str
+    error_class: str | None = None
+    do: str | None = None
+    """The command to mend it with, where there is one."""
+
+
+@dataclass(kw_only=True)
+class Probe:
+    """One trial of a tenant. A failure is a step's result; what depends on it is not tried."""
+
+    tenant: Tenant
+    steps: list[Step] = field(default_factory=list)
+    error: DaemonError | None = None
+    """The first failure, whose exit code the command has."""
+
+    async def run(self, apis: TenantApis, resolver: SecretResolver) -> None:
+        """Resolve the secrets, log in, list, ask HasConnections."""
+        try:
+            async with self._opened(apis, resolver) as api:
+                self._passed("secrets", "all of them are here")
+                await self._list(api)
+                await self._ask(api)
+        except (ConfigurationError, ConnectionFailed) as exc:
+            self._failed("secrets", exc)
+        for name in ("log in", "list connections", "HasConnections"):
+            if name not in {step.name for step in self.steps}:
+                self.steps.append(Step(name=name, is_ok=None, what="not tried"))
+
+    @asynccontextmanager
+    async def _opened(self, apis: TenantApis, resolver: SecretResolver) -> AsyncIterator[TenantApi]:
+        credentials, proxy = await asyncio.to_thread(resolve_access, self.tenant.spec, resolver)
+        async with apis.open(self.tenant.spec, credentials, proxy=proxy, read_only=True) as api:
+            yield api
+
+    async def _list(self, api: TenantApi) -> None:
+        try:
+            found = await api.list_connections()
+        except (RemoteError, Unauthorized) as exc:
+            if isinstance(exc, Unauthorized) or exc.operation == _LOGIN:
+                self._failed("log in", exc)
+            else:
+                spec = self.tenant.spec
+                logged_in = spec.protocol is Protocol.SOAP and spec.auth.kind is AuthKind.PASSWORD
+                # Without a call of its own, a login shows only in a call that is answered.
+                what = "the tenant knows us" if logged_in else "not known, because this call does not tell"
+                self.steps.append(Step(name="log in", is_ok=True if logged_in else None, what=what))
+                self._failed("list connections", exc)
+            return
+        self._let_in()
+        self._passed("list connections", f"{len(found)} connection{'' if len(found) == 1 else 's'}")
+
+    async def _ask(self, api: TenantApi) -> None:
+        if any(step.name == "log in" and step.is_ok is False for step in self.steps):
+            return
+        try:
+            response = await api.has_connections()
+        except (RemoteError, Unauthorized) as exc:
+            self._failed("HasConnections", exc)
+            return
+        why = response.user_explanation or response.tech_explanation
+        self._passed("HasConnections", "yes" if response.is_ok else f"no{f' ({why})' if why else ''}")
+
+    def _let_in(self) -> None:
+        refused = self.tenant.refused_auth is not None
+        what = "the tenant knows us"
+        self.steps.append(
+            Step(
+                name="log in",
+                is_ok=True,
+                what=f"{what}; it refused us before, and passes leave it alone until" if refused else what,
+                do=command("tenants", "resume", self.tenant.name) if refused else None,
+            )
+        )
+
+    def _passed(self, name: str, what: str) -> None:
+        self.steps.append(Step(name=name, is_ok=True, what=what))
+
+    def _failed(self, name: str, error: DaemonError) -> None:
+        self.error = self.error or error
+        do = command("tenants", "edit", self.tenant.name, "--ask-secret") if isinstance(error, Unauthorized) else None
+        if error.error_class in {"unreachable", "not_found", "configuration"}:
+            do = command("tenants", "edit", self.tenant.name, "--url", "https://...")
+        self.steps.append(Step(name=name, is_ok=False, what=str(error), error_class=error.error_class, do=do))

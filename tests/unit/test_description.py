@@ -1,0 +1,60 @@
+"""What is known as a table of the document, which the document's rules read as the same again."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from erpsyncd.domain.secrets import Damaged, Template, parse_template
+from erpsyncd.domain.tenants import Protocol, TenantSpec
+from erpsyncd.service.description import OPTIONAL, changed_table, tenant_table
+from erpsyncd.service.document import read_entries
+from factories import make_tenant
+
+PLAIN = make_tenant().spec
+FULL = make_tenant(
+    protocol=Protocol.REST,
+    soap_url="https://soap.example",
+    rest_url="https://rest.example",
+    erpsync_services=88,
+    quote_services=84,
+    calls_per_second=2.5,
+    ca_file="/ca.pem",
+    client_certificate="/client.pem",
+    client_key="/client.key",
+    proxy=parse_template("http://user:@{env:PROXY}@proxy.example:3128"),
+    auth={"username": "@{env:U}", "password": "a@@{b", "application_token": "t"},
+).spec
+
+
+def read(table: object) -> TenantSpec:
+    (tenant,) = read_entries("test", tenants=[table]).tenants
+    return tenant.spec
+
+
+def test_every_field_of_a_tenant_comes_back() -> None:
+    """None is forgotten: an edit of one would take the others away."""
+    same = {field.name for field in fields(TenantSpec) if getattr(FULL, field.name) == getattr(PLAIN, field.name)}
+
+    assert {"name", "url"} == same
+    assert (FULL, PLAIN) == (read(tenant_table(FULL)), read(tenant_table(PLAIN)))
+
+
+def test_what_need_not_be_there_can_be_taken_away() -> None:
+    """By an empty text; nothing else changes."""
+    without = read(changed_table(tenant_table(FULL), dict.fromkeys(OPTIONAL, "")))
+
+    assert {"protocol", "erpsync_services", "quote_services", "calls_per_second", "auth"} == {
+        field.name for field in fields(TenantSpec) if getattr(without, field.name) != getattr(PLAIN, field.name)
+    }
+
+
+def test_what_does_not_open_any_more_has_to_be_given_anew() -> None:
+    """It is left out, and so is missing."""
+    damaged = Template((Damaged("altered"),))
+    spec = make_tenant(proxy=damaged, auth={"username": "u", "password": "p"}).spec
+    spec.auth.fields["password"] = damaged
+
+    table = tenant_table(spec)
+
+    assert {"kind": "password", "username": "u"} == table["auth"]
+    assert "proxy" not in table
