@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from erpsyncd import bootstrap
+from erpsyncd.domain.adoption import Found, KnownConnection
+from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import ImportReport
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import UsageError
 from erpsyncd.service.probe import Probe
 from erpsyncd.settings import Settings
-from erpsyncd.store import SqlStore
+from erpsyncd.store import ConnectionView, SqlStore
 
 
 def describe_tenant(
@@ -57,6 +60,54 @@ def test_tenant(settings: Settings, name: str, environ: Mapping[str, str]) -> Pr
         probe = Probe(tenant=_tenant(store, name))
     asyncio.run(probe.run(bootstrap.tenant_apis(settings), bootstrap.secret_resolver(environ)))
     return probe
+
+
+def is_described(settings: Settings, tenant: str, key: str) -> bool:
+    """Say whether the store describes a connection under this key."""
+    with bootstrap.opened_store(settings) as store:
+        return bool(store.list_connections(tenant=tenant, key=key))
+
+
+def adopt_connections(
+    settings: Settings,
+    name: str,
+    environ: Mapping[str, str],
+    *,
+    only: int | None,
+    key: str | None,
+    dry_run: bool,
+) -> tuple[Found, ...]:
+    """Take over what a tenant has and nobody owns; see `Adoption.run`, also for what it raises.
+
+    Raises:
+        UsageError: there is no such tenant.
+    """
+    from erpsyncd.service.adoption import Adoption  # noqa: PLC0415 -- only this needs all that a pass needs
+
+    with bootstrap.opened_store(settings) as store:
+        adoption = Adoption(
+            tenant=_tenant(store, name),
+            store=store,
+            describe=store.apply_document,
+            described=lambda: map(_known, store.list_connections(tenant=name)),
+            apis=bootstrap.tenant_apis(settings),
+            resolver=bootstrap.secret_resolver(environ),
+            policy=bootstrap.policy_of(settings),
+            owner=bootstrap.lease_owner(),
+            now=lambda: datetime.now(UTC),
+        )
+        return asyncio.run(adoption.run(only=only, key=key, dry_run=dry_run))
+
+
+def _known(view: ConnectionView) -> KnownConnection:
+    deleted = view.state == State.DELETED.value
+    return KnownConnection(
+        key=view.key,
+        # What was deleted there has a key that stays its own, and no name that could be mistaken.
+        erp_connector_id=0 if deleted else view.erp_connector_id,
+        display_name=view.display_name,
+        erp_connection_id=None if deleted else view.erp_connection_id,
+    )
 
 
 def _tenant(store: SqlStore, name: str) -> Tenant:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from erpsyncd.domain.secrets import Damaged, Template, parse_template
+from erpsyncd.domain.connections import ConnectionSpec, ConnectionTemplate
+from erpsyncd.domain.secrets import Damaged, Secret, Template, parse_template
 from erpsyncd.domain.tenants import Protocol, TenantSpec
-from erpsyncd.service.description import OPTIONAL, changed_table, tenant_table
+from erpsyncd.service.description import OPTIONAL, changed_table, connection_table, tenant_table
 from erpsyncd.service.document import read_entries
 from factories import make_tenant
 
@@ -58,3 +59,24 @@ def test_what_does_not_open_any_more_has_to_be_given_anew() -> None:
 
     assert {"kind": "password", "username": "u"} == table["auth"]
     assert "proxy" not in table
+
+
+def test_every_field_of_a_connection_comes_back() -> None:
+    """None is forgotten: what is taken over is described with all that it has."""
+    spec = ConnectionSpec(
+        erp_connector_id=2,
+        display_name="Visma",
+        display_description="by hand",
+        active=False,
+        all_access=True,
+        user_group_access_ids=(3, 1),
+        associate_access_ids=(2,),
+        config_fields={"Client": Secret("F1"), "Password": Secret("a@{b@@{c")},
+    )
+    plain = ConnectionSpec(erp_connector_id=1, display_name="")
+
+    (entry,) = read_entries("test", connections=[connection_table("acme", "visma", spec)]).connections
+
+    assert all(getattr(spec, field.name) != getattr(plain, field.name) for field in fields(ConnectionSpec))
+    assert {field.name for field in fields(ConnectionSpec)} == {field.name for field in fields(ConnectionTemplate)}
+    assert spec == entry.template.resolve({})

@@ -6,6 +6,7 @@ from functools import partial
 
 import click
 
+from erpsyncd.cli.adopting import adopt, decide
 from erpsyncd.cli.details import connection_as_text, detail_as_json
 from erpsyncd.cli.history import list_options, select_items, show_items
 from erpsyncd.cli.opening import store_of
@@ -95,22 +96,7 @@ def remove(invocation: Invocation, tenant: str, key: str) -> None:
         write_text(f"{tenant}/{key} is forgotten here; nothing was changed in the tenant.")
 
 
-@connections.command()
-@click.argument("tenant")
-@click.option("--id", "erp_connection_id", type=click.IntRange(min=1), required=True, metavar="N", help="Theirs.")
-@click.option("--key", required=True, metavar="KEY", help="Ours.")
-@common_options
-@pass_invocation
-def adopt(invocation: Invocation, tenant: str, erp_connection_id: int, key: str) -> None:
-    """Take over a connection that the tenant has already.
-
-    The connection must be described here under KEY. The next pass makes the tenant's connection N what is described.
-
-    \b
-    Example:
-      erpsyncd connections adopt acme --id 7 --key visma-no
-    """
-    _decide(invocation, tenant, key, erp_connection_id)
+connections.add_command(adopt)
 
 
 @connections.command()
@@ -130,15 +116,4 @@ def resolve(invocation: Invocation, tenant: str, key: str, *, erp_connection_id:
     """
     if create == (erp_connection_id is not None):
         raise click.UsageError("give either --id N or --create", click.get_current_context())
-    _decide(invocation, tenant, key, erp_connection_id)
-
-
-def _decide(invocation: Invocation, tenant: str, key: str, erp_connection_id: int | None) -> None:
-    with store_of(invocation) as store:
-        store.resolve_connection(tenant, key, erp_connection_id=erp_connection_id)
-    if invocation.as_json:
-        write_json("connections", {"items": [{"tenant": tenant, "key": key, "erp_connection_id": erp_connection_id}]})
-    elif erp_connection_id is None:
-        write_text(f"{tenant}/{key} will be created in the next pass.")
-    else:
-        write_text(f"{tenant}/{key} is connection {erp_connection_id} now; the next pass makes it what is described.")
+    decide(invocation, tenant, key, erp_connection_id)

@@ -190,3 +190,8 @@ def name_variants(display_name: str) -> frozenset[str]:
     A multi-language name is written `US:"Norway";NO:"Norge"`; lists may show just one language of it.
     """
     return frozenset({display_name, *_TRANSLATION.findall(display_name)})
+
+
+def first_translation(display_name: str) -> str:
+    """Return a multi-language name in the first of its languages, any other as it is."""
+    return next(iter(_TRANSLATION.findall(display_name)), display_name)

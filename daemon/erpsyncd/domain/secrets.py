@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+#: One sign that stands for each character; and a part of a value that is hidden, as in a connection string.
+_ALL_MASK = re.compile(r"([*•●∙·#xX_.-])\1*")
+_SOME_MASK = re.compile(r"([*•●])\1\1")
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -21,6 +25,12 @@ class Secret:
     def reveal(self) -> str:
         """Return the value itself."""
         return self._value
+
+    @property
+    def looks_hidden(self) -> bool:
+        """Whether this may be what a tenant shows in the place of a value: nothing, or one sign again and again."""
+        text = self._value.strip()
+        return not text or bool(_ALL_MASK.fullmatch(text) or _SOME_MASK.search(text))
 
     def __str__(self) -> str:
         return "***"

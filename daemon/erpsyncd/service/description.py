@@ -1,10 +1,11 @@
-"""A tenant's description as a table of the document, so that a part of it can be changed by the document's rules."""
+"""What is known as tables of the document, so that it is described, and changed in part, by the document's rules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from erpsyncd.domain.connections import ConnectionSpec
 from erpsyncd.domain.tenants import AUTH_FIELDS, AuthKind, TenantSpec
 
 Table: TypeAlias = Mapping[str, Any]
@@ -31,6 +32,22 @@ def tenant_table(spec: TenantSpec) -> Table:
         "quote_services": spec.quote_services,
         "calls_per_second": spec.calls_per_second,
         "auth": {"kind": spec.auth.kind.value, **auth},
+    }
+
+
+def connection_table(tenant: str, key: str, spec: ConnectionSpec) -> Table:
+    """Return the `[[connections]]` entry that describes what a tenant has."""
+    return {
+        "tenant": tenant,
+        "key": key,
+        "erp_connector_id": spec.erp_connector_id,
+        "display_name": spec.display_name,
+        "display_description": spec.display_description,
+        "active": spec.active,
+        "all_access": spec.all_access,
+        "user_group_access_ids": list(spec.user_group_access_ids),
+        "associate_access_ids": list(spec.associate_access_ids),
+        "config_fields": {name: value.reveal().replace("@{", "@@{") for name, value in spec.config_fields.items()},
     }
 
 

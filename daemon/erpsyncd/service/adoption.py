@@ -1,0 +1,188 @@
+"""Taking over connections that a tenant has already: read, described as they are, and in sync without a save."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+
+from erpsyncd.domain.adoption import Found, KnownConnection, conflict, hidden_fields, hidden_reason, key_for
+from erpsyncd.domain.connections import ErpConnection, ListedConnection, State
+from erpsyncd.domain.documents import Document
+from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.ports import PassStore, TenantApis
+from erpsyncd.domain.results import ChangeKind, Verdict
+from erpsyncd.domain.tenants import Tenant
+from erpsyncd.errors import ConfigurationError, ConnectionFailed, TenantLeased, Unauthorized, UsageError
+from erpsyncd.service.access import resolve_access
+from erpsyncd.service.clocks import boot_seconds
+from erpsyncd.service.description import connection_table
+from erpsyncd.service.document import read_entries
+from erpsyncd.service.policy import Policy
+from erpsyncd.service.remote import LeaseHolder, Remote
+from erpsyncd.service.secrets import SecretResolver
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(kw_only=True)
+class Adoption:
+    """One tenant whose connections are taken over. It is leased meanwhile, so that no pass works on it."""
+
+    tenant: Tenant
+    store: PassStore
+    describe: Callable[[Document], object]
+    """Puts a document into the store; raises `ConfigurationError` for one that cannot stand there."""
+
+    described: Callable[[], Iterable[KnownConnection]]
+    """Reads what the store has of this tenant."""
+
+    apis: TenantApis
+    resolver: SecretResolver
+    policy: Policy
+    owner: str
+    now: Callable[[], datetime]
+    elapsed: Callable[[], float] = boot_seconds
+    _lease: Lease | None = field(default=None, init=False)
+    _known: list[KnownConnection] = field(default_factory=list, init=False)
+    """As `described`, read under the lease, and what was taken over since."""
+
+    async def run(self, *, only: int | None = None, key: str | None = None, dry_run: bool = False) -> tuple[Found, ...]:
+        """Take over what nobody owns, or only one of it, under a key of one's choice; a dry run only says what.
+
+        Raises:
+            UsageError: the tenant does not list that one, or it is ours already.
+            TenantLeased: another process works on the tenant.
+            Unauthorized, RemoteError: the tenant cannot be asked.
+        """
+        async with self._leased(dry_run=dry_run) as holder:
+            credentials, proxy = await asyncio.to_thread(resolve_access, self.tenant.spec, self.resolver)
+            if self.tenant.refused_auth == self.store.fingerprinter.of_credentials(credentials):
+                raise Unauthorized(
+                    f"the tenant refused these credentials before; to try them again: erpsyncd tenants resume "
+                    f"{self.tenant.name}"
+                )
+            async with self.apis.open(self.tenant.spec, credentials, proxy=proxy, read_only=True) as api:
+                remote = Remote(
+                    api=api,
+                    store=self.store,
+                    tenant_id=self.tenant.id,
+                    holder=holder,
+                    breaker_failures=self.policy.breaker_failures,
+                    transient_failures=0,
+                    stopping=asyncio.Event(),
+                )
+                self._known = [*await self._unanswered(), *await asyncio.to_thread(self.described)]
+                return tuple([await self._found(remote, item, key) for item in await self._unowned(remote, only)])
+
+    @asynccontextmanager
+    async def _leased(self, *, dry_run: bool) -> AsyncIterator[LeaseHolder | None]:
+        if dry_run:
+            yield None
+            return
+        taken_at, seconds = self.elapsed(), self.policy.lease.total_seconds()
+        self._lease = await self.store.claim(self.tenant.id, owner=self.owner, now=self.now(), seconds=seconds)
+        if self._lease is None:
+            raise TenantLeased(
+                f"another erpsyncd process is working on {self.tenant.name!r}; try again when it is done"
+            )
+        try:
+            yield LeaseHolder(
+                store=self.store,
+                lease=self._lease,
+                policy=self.policy,
+                now=self.now,
+                clock=self.elapsed,
+                taken_at=taken_at,
+            )
+        finally:
+            await self.store.release(self._lease)
+
+    async def _unanswered(self) -> list[KnownConnection]:
+        """Return creates without an answer: what they made, if anything, is for a pass to settle."""
+        intents = [one for one in await self.store.open_intents(self.tenant.id) if one.kind is ChangeKind.CREATE]
+        rows = frozenset(intent.connection_row_id for intent in intents)
+        keys = {row.id: row.key for row in await self.store.connections_by_row_id(self.tenant.id, rows)}
+        return [
+            KnownConnection(
+                key=keys[intent.connection_row_id],
+                erp_connector_id=intent.erp_connector_id,
+                display_name=intent.display_name,
+                is_unanswered=True,
+            )
+            for intent in intents
+        ]
+
+    async def _unowned(self, remote: Remote, only: int | None) -> list[ListedConnection]:
+        listed = await remote.listed()
+        owned = {one.erp_connection_id: one.key for one in self._known if one.erp_connection_id is not None}
+        if only is None:
+            return [item for item in listed if item.erp_connection_id not in owned]
+        if only in owned:
+            raise UsageError(f"connection {only} of tenant {self.tenant.name!r} is {owned[only]!r} already")
+        found = [item for item in listed if item.erp_connection_id == only]
+        if not found:
+            raise UsageError(f"tenant {self.tenant.name!r} lists no connection {only}")
+        return found
+
+    async def _found(self, remote: Remote, item: ListedConnection, key: str | None) -> Found:
+        """Take one over. A failure is this connection's, not its neighbours'."""
+        found = Found(erp_connection_id=item.erp_connection_id, display_name=item.display_name)
+        try:
+            observed = await remote.observe(item.erp_connection_id)
+        except ConnectionFailed as exc:
+            return replace(found, error_class=exc.error_class, error=str(exc))
+        if observed is None or observed.deleted:
+            return replace(found, error_class="missing", error="it was deleted in the tenant just now")
+        spec = observed.spec
+        found = replace(
+            found,
+            display_name=spec.display_name,
+            connection_id=observed.connection_id,
+            erp_connector_id=spec.erp_connector_id,
+            active=spec.active,
+        )
+        hidden = hidden_fields(spec)
+        if hidden:
+            return replace(found, error_class="incomplete", error=hidden_reason(hidden))
+        reason = conflict(spec, self.tenant.name, item.erp_connection_id, self._known)
+        if reason is not None:
+            return replace(found, error_class="exists", error=reason)
+        key = key or key_for(spec.display_name, {one.key for one in self._known})
+        try:
+            await self._take(observed, key)
+        except ConfigurationError as exc:
+            return replace(found, error_class=exc.error_class, error="; ".join(exc.problems) or str(exc))
+        return replace(found, key=key)
+
+    async def _take(self, observed: ErpConnection, key: str) -> None:
+        """Describe it as it was read, and count what was read as what we pushed: nothing has to be saved."""
+        table = connection_table(self.tenant.name, key, observed.spec)
+        document = read_entries(f"connection {observed.erp_connection_id}", connections=[table])
+        if self._lease is not None:
+            await asyncio.to_thread(self.describe, document)
+            await self._settle(self._lease, observed, key)
+        self._known.append(
+            KnownConnection(
+                key=key,
+                erp_connector_id=observed.spec.erp_connector_id,
+                display_name=observed.spec.display_name,
+                erp_connection_id=observed.erp_connection_id,
+            )
+        )
+
+    async def _settle(self, lease: Lease, observed: ErpConnection, key: str) -> None:
+        due = await self.store.due_connections(self.tenant.id, now=self.now(), longest_backoff=None)
+        (stored,) = [one for one in due if one.key == key]
+        verdict = Verdict(
+            state=State.IN_SYNC,
+            erp_connection_id=observed.erp_connection_id,
+            connection_id=observed.connection_id,
+            applied=self.store.fingerprinter.of_spec(stored.template.resolve({})),
+        )
+        await self.store.settle(lease, run_id=0, connection=stored, verdict=verdict, outcome=None, at=self.now())
+        log.info("connection.adopted", tenant=self.tenant.name, key=key, erp_connection_id=observed.erp_connection_id)
