@@ -109,6 +109,8 @@ def test_one_of_them_under_a_key_of_ones_choice(quick: Erpsyncd, sandbox: Sandbo
     assert "1 of 1 would be taken over" in quick("connections", "adopt", "acme", "--dry-run").stdout
     bad = quick("connections", "adopt", "acme", "--id", "1", "--key", "a/b")
     assert (1, True) == (bad.code, 'must not contain "/"' in " ".join(bad.stdout.split()))
+    assert 0 == quick("connections", "adopt", "acme").code
+    assert "acme has nothing that is not ours already.\n" == quick("connections", "adopt", "acme").stdout
 
 
 @pytest.mark.parametrize("reading", [ConfigReading.MASKED, ConfigReading.BLANK])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 import select
 import signal
 import subprocess
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from commands import COMMAND, PATIENCE, Erpsyncd, connection, document
+from erpsyncd.domain.intents import Moment
+from erpsyncd.domain.results import ChangeKind
 from erpsyncd.sandbox import SandboxServer
+from erpsyncd.store import SqlStore, open_store
 
 
 @pytest.fixture
@@ -50,6 +54,7 @@ def test_a_connection_as_text_and_json(loaded: Erpsyncd) -> None:
     assert [("created", "create", 1)] == [(past["status"], past["change"], past["run_id"]) for past in told["history"]]
     assert told["since"].endswith("Z")
     assert 0 == shown.code
+    assert all(secret not in repr(told) + shown.stdout for secret in ("F0001", "x@{env"))
     lines = shown.stdout.splitlines()
     assert "acme/a: as described" == lines[0]
     assert "Config fields: Client = ***, Password = @{env:CANARY}, Both = ***" in lines
@@ -142,37 +147,71 @@ def test_changes_for_another_program(loaded: Erpsyncd) -> None:
     assert (2, True) == (refused.code, "--since" in refused.stderr)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_changes_as_they_come(loaded: Erpsyncd, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "form"), [(signal.SIGINT, "json"), (signal.SIGTERM, "text")])
+def test_changes_as_they_come(loaded: Erpsyncd, number: signal.Signals, form: str) -> None:
     """What a later run is told appears at once, and nothing from before; a signal ends it with 0."""
     with subprocess.Popen(
-        [COMMAND, "changes", "follow", "--output", "json", "--log-level", "info"],
+        [COMMAND, "changes", "follow", "--output", form],
         env=loaded.environment,
         stdout=subprocess.PIPE,
         text=True,
     ) as following:
         assert following.stdout is not None
         try:
-            told: list[dict[str, Any]] = []
+            told, run_id = "", 0
             for attempt in range(60):  # it may have begun after a run, of which it then tells nothing
                 loaded.load(connection("a", display_name=f"Name {attempt}"))
                 run_id = loaded.run_once().json["run_id"]
                 ready = loaded("changes", "list", "--limit", "1", "--output", "json").json["items"][0]["run_id"]
                 assert run_id == ready
-                if (line := _line_within_two_seconds(following)) is not None:
-                    told.append(json.loads(line))
+                if told := _line_within_two_seconds(following):
                     break
         finally:
             following.send_signal(number)
         rest, _ = following.communicate(timeout=PATIENCE)
 
     assert 0 == following.returncode
-    assert 1 < told[0]["run_id"]
-    assert {"acme"} == {json.loads(line)["tenant"] for line in rest.splitlines()} | {told[0]["tenant"]}
+    lines = [told, *rest.splitlines()]
+    if form == "json":
+        assert {("acme", run_id)} == {(json.loads(line)["tenant"], json.loads(line)["run_id"]) for line in lines}
+    else:
+        assert all(f"  acme: updated erpconnection 1 (HasConnections, run {run_id})" in line for line in lines[:1])
 
 
-def _line_within_two_seconds(process: subprocess.Popen[str]) -> str | None:
+def test_what_is_going_on(quick: Erpsyncd) -> None:
+    """A call that may be on its way, who works on the tenant, and until when it is left alone."""
+    quick.load(document("https://acme.example", "soap", connection("a")))
+    now = datetime.now(UTC)
+
+    async def begin(store: SqlStore) -> None:
+        (tenant,) = await store.tenants()
+        run_id = await store.start_run(trigger="test", dry_run=False, started_at=now)
+        lease = await store.claim(tenant.id, owner="somebody", now=now, seconds=60)
+        assert lease is not None
+        (due,) = await store.due_connections(tenant.id, now=now, longest_backoff=None)
+        await store.open_intent(
+            lease, run_id=run_id, connection=due, kind=ChangeKind.CREATE, seen=frozenset(), sent=Moment(at=now)
+        )
+        until = now + timedelta(hours=1)
+        await store.remember_tenant(lease, refused_auth=None, parked_until=until, transient_failures=8)
+
+    with open_store(quick.store_url, key_path=None, state_directory=quick.directory / "state") as store:
+        asyncio.run(begin(store))
+
+    shown = quick("connections", "show", "acme", "a")
+    told = one(quick("connections", "show", "acme", "a", "--output", "json"))
+    tenant = quick("tenants", "show", "acme").stdout
+
+    assert "On its way:    create, sent " in shown.stdout
+    assert ("create", 1) == (told["open_intent"]["kind"], told["open_intent"]["run_id"])
+    assert "Worked on by:   somebody, until " in tenant
+    assert ("parked until ", "after 8 failures in a row") == tuple(
+        words for words in ("parked until ", "after 8 failures in a row") if words in tenant
+    )
+
+
+def _line_within_two_seconds(process: subprocess.Popen[str]) -> str:
 
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], 2.5)
-    return process.stdout.readline() if ready else None
+    return process.stdout.readline() if ready else ""
