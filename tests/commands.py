@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,9 @@ from typing import Any
 COMMAND = str(Path(sys.executable).with_name("erpsyncd"))
 PATIENCE = 60.0
 """Seconds after which a test gives up on an event; nothing here takes a second."""
+
+Invoke = Callable[..., tuple[int, str, str]]
+"""A command line in this process: its code, stdout and stderr."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 import structlog
 
-from commands import Erpsyncd
+from commands import Erpsyncd, Invoke
+from erpsyncd.cli.main import run
 from erpsyncd.sandbox import SandboxServer
 from erpsyncd.store import SqlStore, open_store, upgrade_store
 from in_process import InProcess
@@ -98,6 +99,23 @@ def sandbox() -> Iterator[SandboxServer]:
     """A stand-in NetServer in this process, so that tests can look inside."""
     with SandboxServer(open_tenants=True) as server:
         yield server
+
+
+@pytest.fixture
+def invoke(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logging_restored: None
+) -> Invoke:
+    """Run a command line on a store of its own; return its code, stdout and stderr."""
+    monkeypatch.setenv("ERPSYNCD__STATE__DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("ERPSYNCD__REMOTE__ATTEMPTS", "1")
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+    def invoked(*arguments: str) -> tuple[int, str, str]:
+        code = run(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return invoked
 
 
 @pytest.fixture

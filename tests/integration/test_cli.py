@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from commands import connection, document
+from commands import Invoke, connection, document
 from erpsyncd import __version__
 from erpsyncd.cli.history import _named
-from erpsyncd.cli.main import _COMMANDS, run
+from erpsyncd.cli.main import _COMMANDS
 from erpsyncd.cli.output import printable, table
 from erpsyncd.sandbox import SandboxServer
 
@@ -38,25 +37,6 @@ key = "other"
 erp_connector_id = 1
 display_name = "Other"
 """
-
-Invoke = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def invoke(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logging_restored: None
-) -> Invoke:
-    """Run a command line on a store of its own; return its code, stdout and stderr."""
-    monkeypatch.setenv("ERPSYNCD__STATE__DIRECTORY", str(tmp_path / "state"))
-    monkeypatch.setenv("ERPSYNCD__REMOTE__ATTEMPTS", "1")
-    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-
-    def invoked(*arguments: str) -> tuple[int, str, str]:
-        code = run(list(arguments))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return invoked
 
 
 @pytest.fixture
@@ -107,6 +87,20 @@ def test_import_says_what_changed(loaded: Invoke, tmp_path: Path) -> None:
         "changed": 1,
         "unchanged": 1,
         "removed": 1,
+        "items": [
+            {
+                "change": "removed",
+                "tenant": "acme",
+                "key": "other",
+                "fields": [{"name": "state", "change": "changed", "old": "present", "new": "absent"}],
+            },
+            {
+                "change": "changed",
+                "tenant": "acme",
+                "key": "visma",
+                "fields": [{"name": "display_name", "change": "changed", "old": "Visma", "new": "Visma AS"}],
+            },
+        ],
     } == json.loads(loaded("import", str(path), "--prune", "--output", "json")[1])
 
 

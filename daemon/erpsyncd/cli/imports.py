@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,7 +13,11 @@ from erpsyncd import bootstrap
 from erpsyncd.cli.opening import settings_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation
 from erpsyncd.cli.output import as_json, write_json, write_note, write_text
+from erpsyncd.domain.documents import FieldEdit, ImportItem, ImportReport, ItemChange
 from erpsyncd.errors import ConfigurationError
+
+#: So many lines of each sign are shown; a first import may bring 10,000 connections.
+_MOST_LINES = 50
 
 
 @click.command(name="import")
@@ -25,11 +31,12 @@ def import_(invocation: Invocation, files: tuple[Path, ...], *, prune: bool, dry
     """Read tenants and connections from TOML, YAML or JSON files (- is stdin).
 
     All or nothing: with any problem, nothing is written. The next pass pushes what changed.
+    What changes is shown: + added, ~ changed (of secrets the names only), - marked absent.
 
     \b
     Examples:
       erpsyncd import acme.toml
-      erpsyncd import --prune tenants/*.toml
+      erpsyncd import --prune --dry-run tenants/*.toml
     """
     sources = [(str(path), _read(path)) for path in files]
     settings = settings_of(invocation)
@@ -41,8 +48,45 @@ def import_(invocation: Invocation, files: tuple[Path, ...], *, prune: bool, dry
     if invocation.as_json:
         write_json("import_report", as_json(report))
         return
+    write_text("\n".join((*_diff(report), _sum(report, dry_run=dry_run))))
+
+
+def _diff(report: ImportReport) -> Iterator[str]:
+    """Return what changes, one line each: what goes comes first, because it is what nobody wants to overlook."""
+    signed = [(_sign(item), item) for item in report.items]
+    for sign in "-~+":
+        items = [item for found, item in signed if found == sign]
+        yield from (f"{sign} {_line(item)}" for item in items[:_MOST_LINES])
+        if len(items) > _MOST_LINES:
+            yield f"{sign} ... and {len(items) - _MOST_LINES} more; all of them: --output json"
+
+
+def _sign(item: ImportItem) -> str:
+    if item.is_marked_absent:
+        return "-"
+    return "+" if item.change is ItemChange.ADDED else "~"
+
+
+def _line(item: ImportItem) -> str:
+    named = f"{item.tenant}/{item.key}" if item.key else item.tenant
+    if item.is_marked_absent:
+        return f"{named}  marked absent"
+    return "  ".join(filter(None, (named, "; ".join(map(_field, item.fields)))))
+
+
+def _field(field: FieldEdit) -> str:
+    if field.old is None and field.new is None:
+        return f"{field.name} {field.change}"
+    return f"{field.name}: {_shown(field.old)} -> {_shown(field.new)}"
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _sum(report: ImportReport, *, dry_run: bool) -> str:
     done = "Would be" if dry_run else "Imported:"
-    write_text(
+    return (
         f"{done} {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
         f"{report.removed} marked absent"
     )

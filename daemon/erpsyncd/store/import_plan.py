@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
-from erpsyncd.domain.documents import Document, DocumentConnection, ImportReport
+from erpsyncd.domain.documents import Document, DocumentConnection
 from erpsyncd.domain.tenants import Tenant, TenantSpec
 
 Address: TypeAlias = tuple[str, str]
@@ -68,6 +68,17 @@ class ChangedConnection:
         return self.stored.state is State.DELETED
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbsentConnection:
+    """A connection that is no longer wanted."""
+
+    id: ConnectionRowId
+    tenant: str
+    key: str
+    pruned: bool
+    """Because the document does not name it; else because it is called absent there."""
+
+
 @dataclass(kw_only=True)
 class ImportPlan:
     """What an import changes."""
@@ -76,26 +87,13 @@ class ImportPlan:
     changed_tenants: list[ChangedTenant] = field(default_factory=list)
     new_connections: list[DocumentConnection] = field(default_factory=list)
     changed_connections: list[ChangedConnection] = field(default_factory=list)
-    absent: list[ConnectionRowId] = field(default_factory=list)
+    absent: list[AbsentConnection] = field(default_factory=list)
     """To be deleted in the tenant."""
 
-    never_created: list[ConnectionRowId] = field(default_factory=list)
+    never_created: list[AbsentConnection] = field(default_factory=list)
     """No longer wanted and not in the tenant either."""
 
     unchanged: int = 0
-    removed: int = 0
-
-    @property
-    def report(self) -> ImportReport:
-        """The plan in numbers."""
-        anew = sum(changed.anew for changed in self.changed_connections)
-        absent = len(self.absent) + len(self.never_created) - self.removed
-        return ImportReport(
-            added=len(self.new_tenants) + len(self.new_connections) + anew,
-            changed=len(self.changed_tenants) + len(self.changed_connections) - anew + absent,
-            unchanged=self.unchanged,
-            removed=self.removed,
-        )
 
 
 def find_problems(document: Document, stored: StoredSide, *, prune: bool) -> tuple[str, ...]:
@@ -121,8 +119,8 @@ def plan_import(document: Document, stored: StoredSide, *, prune: bool) -> Impor
         _plan_connection(plan, entry, stored.connections.get((entry.tenant, entry.key)), stored.with_intent)
     if prune:
         for other in stored.others:
-            _plan_absent(plan, other.id, other.erp_connection_id, stored.with_intent)
-        plan.removed = len(stored.others)
+            gone = AbsentConnection(id=other.id, tenant=other.tenant, key=other.key, pruned=True)
+            _plan_absent(plan, gone, other.erp_connection_id, stored.with_intent)
     return plan
 
 
@@ -154,7 +152,8 @@ def _plan_connection(
         # What was never known and is not wanted leaves nothing to remember.
         plan.unchanged += 1
     elif not entry.present:
-        _plan_absent(plan, stored.id, stored.erp_connection_id, with_intent)
+        gone = AbsentConnection(id=stored.id, tenant=entry.tenant, key=entry.key, pruned=False)
+        _plan_absent(plan, gone, stored.erp_connection_id, with_intent)
     elif stored.present and stored.state is not State.DELETED and stored.template == entry.template:
         plan.unchanged += 1
     else:
@@ -163,13 +162,13 @@ def _plan_connection(
 
 def _plan_absent(
     plan: ImportPlan,
-    row_id: ConnectionRowId,
+    gone: AbsentConnection,
     erp_connection_id: int | None,
     with_intent: frozenset[ConnectionRowId],
 ) -> None:
     """Only what certainly never came to be in the tenant needs no deleting there."""
-    never_created = erp_connection_id is None and row_id not in with_intent
-    (plan.never_created if never_created else plan.absent).append(row_id)
+    never_created = erp_connection_id is None and gone.id not in with_intent
+    (plan.never_created if never_created else plan.absent).append(gone)
 
 
 def _reached(spec: TenantSpec) -> tuple[object, ...]:

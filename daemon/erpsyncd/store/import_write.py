@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, select, up
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State
 from erpsyncd.domain.tenants import TenantId, TenantSpec
 from erpsyncd.store.due import chunks
-from erpsyncd.store.import_plan import ChangedConnection, ChangedTenant, ImportPlan
+from erpsyncd.store.import_plan import AbsentConnection, ChangedConnection, ChangedTenant, ImportPlan
 from erpsyncd.store.rows import Values, write_connection_template, write_tenant_spec
 from erpsyncd.store.sealing import Sealer
 from erpsyncd.store.settling import FORGOTTEN
@@ -48,7 +48,8 @@ def write_plan(connection: Connection, sealer: Sealer, plan: ImportPlan, known: 
     _mark_absent(connection, plan.never_created, State.DELETED, now)
     _update_connections(connection, sealer, plan.changed_connections, now)
     ids = _insert_connections(connection, sealer, plan, now)
-    _unlink(connection, [*plan.absent, *plan.never_created, *(row.stored.id for row in plan.changed_connections)])
+    gone = [row.id for row in (*plan.absent, *plan.never_created)]
+    _unlink(connection, [*gone, *(row.stored.id for row in plan.changed_connections)])
     _link(connection, _uses(plan, ids))
     _forget_references(connection, known)
 
@@ -67,8 +68,8 @@ def _update_tenants(connection: Connection, sealer: Sealer, changed: list[Change
         connection.execute(update(tenants).where(tenants.c.id == tenant.stored.id).values(values))
 
 
-def _mark_absent(connection: Connection, row_ids: list[ConnectionRowId], state: State, now: datetime) -> None:
-    for chunk in chunks(row_ids):
+def _mark_absent(connection: Connection, gone: list[AbsentConnection], state: State, now: datetime) -> None:
+    for chunk in chunks(row.id for row in gone):
         connection.execute(
             update(connections)
             .where(connections.c.id.in_(chunk))

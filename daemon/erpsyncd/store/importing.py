@@ -14,6 +14,7 @@ from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import ConfigurationError
 from erpsyncd.store.database import Database
 from erpsyncd.store.due import chunks
+from erpsyncd.store.import_diff import report_of
 from erpsyncd.store.import_plan import (
     OtherConnection,
     StoredSide,
@@ -48,7 +49,7 @@ def apply_document(
         plan = plan_import(document, stored, prune=prune)
         if not dry_run:
             write_plan(connection, sealer, plan, [tenant.id for tenant in stored.tenants.values()])
-    return plan.report
+    return report_of(plan)
 
 
 def _read_stored_side(
