@@ -169,6 +169,10 @@ class SecretMissing(ConnectionFailed):
     error_class = "secret_missing"
 
 
+class SecretUnknown(SecretMissing):
+    """A value of this connection was never given to this store; it waits for an import."""
+
+
 class SecretUnusable(ConnectionFailed):
     """What a reference resolves to cannot be sent to a tenant."""
 

@@ -93,12 +93,14 @@ def test_import_says_what_changed(loaded: Invoke, tmp_path: Path) -> None:
                 "tenant": "acme",
                 "key": "other",
                 "fields": [{"name": "state", "change": "changed", "old": "present", "new": "absent"}],
+                "incomplete": [],
             },
             {
                 "change": "changed",
                 "tenant": "acme",
                 "key": "visma",
                 "fields": [{"name": "display_name", "change": "changed", "old": "Visma", "new": "Visma AS"}],
+                "incomplete": [],
             },
         ],
     } == json.loads(loaded("import", str(path), "--prune", "--output", "json")[1])

@@ -382,7 +382,7 @@ async def test_a_changed_secret_makes_due_what_uses_it(store: SqlStore) -> None:
     pq = await one.one("pq")
     for state in State:
         await one.settle(pq, state, attempts=5, next_attempt_at=NOW + MINUTE)
-        ripens = state in (State.IN_SYNC, State.DRIFTED, State.FAILED, State.INCOMPLETE)
+        ripens = state in (State.IN_SYNC, State.DRIFTED, State.FAILED)
         assert int(ripens) == await one.record({Q: state.value}), state
         assert (State.PENDING if ripens else state) == row(store, "pq").state
         assert (0 if ripens else 5) == row(store, "pq").attempts

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erpsyncd.domain.secrets import Reference, Scheme, Secret, Template, parse_template
+from erpsyncd.domain.secrets import WITHHELD, Reference, Scheme, Secret, Template, parse_template
 
 CANARY = "canary-7d1f"
 
@@ -66,6 +66,22 @@ def test_bad_references_are_refused_without_being_repeated(text: str) -> None:
         parse_template(text)
 
     assert CANARY not in str(caught.value)
+
+
+def test_a_value_may_be_left_to_the_store() -> None:
+    """As a whole only; written with one more @ it is a text like any other."""
+    withheld = parse_template("@{stored}")
+
+    assert (WITHHELD, True, "@{stored}") == (withheld, withheld.is_withheld, withheld.source())
+    assert (frozenset(), False, None) == (withheld.references, withheld.holds_secret_text, withheld.damage)
+    with pytest.raises(KeyError):
+        withheld.resolve({})
+    assert ("@{stored}",) == parse_template("@@{stored}").parts
+    assert "@@{stored}" == parse_template("@@{stored}").source()
+    for mixed in (f"{CANARY}@{{stored}}", f"@{{stored}}{CANARY}", "@{stored}@{stored}"):
+        with pytest.raises(ValueError, match="stands for a whole value") as caught:
+            parse_template(mixed)
+        assert CANARY not in str(caught.value)
 
 
 @given(st.text(alphabet="ab@{}:/\n", max_size=12))

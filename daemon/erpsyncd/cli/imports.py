@@ -32,6 +32,7 @@ def import_(invocation: Invocation, files: tuple[Path, ...], *, prune: bool, dry
 
     All or nothing: with any problem, nothing is written. The next pass pushes what changed.
     What changes is shown: + added, ~ changed (of secrets the names only), - marked absent.
+    The value "@{stored}" keeps what the store has.
 
     \b
     Examples:
@@ -71,7 +72,8 @@ def _line(item: ImportItem) -> str:
     named = f"{item.tenant}/{item.key}" if item.key else item.tenant
     if item.is_marked_absent:
         return f"{named}  marked absent"
-    return "  ".join(filter(None, (named, "; ".join(map(_field, item.fields)))))
+    lacking = f"incomplete without {', '.join(item.incomplete)}" if item.incomplete else ""
+    return "  ".join(filter(None, (named, "; ".join(map(_field, item.fields)), lacking)))
 
 
 def _field(field: FieldEdit) -> str:

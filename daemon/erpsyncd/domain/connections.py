@@ -85,6 +85,11 @@ class ConnectionTemplate:
     associate_access_ids: tuple[int, ...] = ()
     config_fields: Mapping[str, Template] = field(default_factory=dict)
 
+    @property
+    def templates(self) -> dict[str, Template]:
+        """The values that may hold secrets or refer to them, by their places in the document."""
+        return {f"config_fields.{name}": template for name, template in self.config_fields.items()}
+
     def resolve(self, values: Mapping[Reference, Secret]) -> ConnectionSpec:
         """Return the spec with every reference resolved.
 

@@ -73,6 +73,9 @@ class ImportItem:
     fields: tuple[FieldEdit, ...] = ()
     """Empty for what is added."""
 
+    incomplete: tuple[str, ...] = ()
+    """The values that it needs and that neither the document nor the store has."""
+
     @property
     def is_marked_absent(self) -> bool:
         """Whether it is to be deleted in the tenant."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from erpsyncd.domain.input_rules import is_loopback
-from erpsyncd.domain.secrets import Damaged, Reference, Secret, Template
+from erpsyncd.domain.secrets import Damaged, Reference, Secret, Template, Withheld
 
 #: Stands for a reference while the address is taken apart; one line of text cannot hold it.
 _MARK = "\0"
@@ -80,11 +80,11 @@ def parse_proxy(template: Template) -> ProxyTemplate:
     """Take a proxy's address apart.
 
     Raises:
-        KeyError: the stored value is damaged; the key is that part.
+        KeyError: the value is damaged or not here; the key is that part.
         ValueError: it is none; the phrase never repeats what was written, which may hold a password.
     """
     for part in template.parts:
-        if isinstance(part, Damaged):
+        if isinstance(part, Damaged | Withheld):
             raise KeyError(part)
     references = iter(part for part in template.parts if isinstance(part, Reference))
     found = _FORM.fullmatch("".join(part if isinstance(part, str) else _MARK for part in template.parts))
@@ -108,6 +108,8 @@ def parse_proxy(template: Template) -> ProxyTemplate:
 
 def proxy_problem(template: Template) -> str | None:
     """Return what is wrong with a proxy's address as a phrase that goes after a place, or None."""
+    if template.is_withheld:
+        return None
     try:
         parse_proxy(template)
     except ValueError as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -71,10 +71,18 @@ class Damaged:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """A value as the document gives it: literal text, references, or both in a row."""
+class Withheld:
+    """A whole value that the document leaves to the store, `@{stored}`; in a store, one that nobody gave it yet."""
 
-    parts: tuple[str | Reference | Damaged, ...] = field(repr=False)
+    def __str__(self) -> str:
+        return "@{stored}"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A value as the document gives it: literal text, references, or both in a row; or nothing but a marker."""
+
+    parts: tuple[str | Reference | Damaged | Withheld, ...] = field(repr=False)
 
     @property
     def references(self) -> frozenset[Reference]:
@@ -87,15 +95,20 @@ class Template:
         return any(isinstance(part, str) and part for part in self.parts)
 
     @property
-    def is_damaged(self) -> bool:
-        """Whether nobody knows its text any more."""
-        return any(isinstance(part, Damaged) for part in self.parts)
+    def is_withheld(self) -> bool:
+        """Whether the value is not here."""
+        return self == WITHHELD
+
+    @property
+    def damage(self) -> str | None:
+        """Why the stored value does not open, if it does not."""
+        return next((str(part) for part in self.parts if isinstance(part, Damaged)), None)
 
     def resolve(self, values: Mapping[Reference, Secret]) -> Secret:
         """Return the value with each reference replaced.
 
         Raises:
-            KeyError: a reference is not in `values`, or the value is damaged; the key is that part.
+            KeyError: a reference is not in `values`, or the value is damaged or not here; the key is that part.
         """
         return Secret("".join(part if isinstance(part, str) else _value_of(part, values) for part in self.parts))
 
@@ -105,14 +118,27 @@ class Template:
         Raises:
             ValueError: the value is damaged, so nobody knows its text.
         """
-        damaged = [part for part in self.parts if isinstance(part, Damaged)]
-        if damaged:
-            raise ValueError(str(damaged[0]))
+        if self.damage is not None:
+            raise ValueError(self.damage)
         return "".join(part.replace("@{", "@@{") if isinstance(part, str) else str(part) for part in self.parts)
 
 
-def _value_of(part: Reference | Damaged, values: Mapping[Reference, Secret]) -> str:
-    if isinstance(part, Damaged):
+#: What stands for a value that the document does not have.
+WITHHELD = Template((Withheld(),))
+
+
+def withheld_names(templates: Mapping[str, Template]) -> tuple[str, ...]:
+    """Return the names of the values that are not here."""
+    return tuple(name for name, template in templates.items() if template.is_withheld)
+
+
+def not_known(names: Iterable[str]) -> str:
+    """Say which values are not here, and what to do."""
+    return f"{' and '.join(names)} is @{{stored}}, but was never given to this store; import the entry with its value"
+
+
+def _value_of(part: Reference | Damaged | Withheld, values: Mapping[Reference, Secret]) -> str:
+    if not isinstance(part, Reference):
         raise KeyError(part)
     return values[part].reveal()
 
@@ -124,10 +150,12 @@ def parse_template(text: str) -> Template:
     """Read a value of the import document: `@{scheme:name}` is a reference, `@@{` a literal `@{`.
 
     Raises:
-        ValueError: a reference is not closed, names an unknown scheme or nothing at all. The message never
-            repeats the text, which may hold a secret.
+        ValueError: a reference is not closed, names an unknown scheme or nothing at all, or `@{stored}` is only a
+            part of the value. The message never repeats the text, which may hold a secret.
     """
-    parts: list[str | Reference | Damaged] = []
+    if text == str(WITHHELD.parts[0]):
+        return WITHHELD
+    parts: list[str | Reference] = []
     literal = ""
     end = 0
     for token in _TOKEN.finditer(text):
@@ -149,6 +177,8 @@ def parse_template(text: str) -> Template:
 
 
 def _parse_reference(text: str) -> Reference:
+    if text == "stored":
+        raise ValueError("@{stored} stands for a whole value, nothing can stand beside it; write @@{ for a literal @{")
     scheme, colon, name = text.partition(":")
     if not colon or scheme not in tuple(Scheme) or not name:
         raise ValueError("a reference must be @{env:NAME}, @{file:PATH} or @{systemd:NAME}; write @@{ for a literal @{")

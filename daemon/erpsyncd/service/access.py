@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from erpsyncd.domain.proxies import Proxy, parse_proxy
-from erpsyncd.domain.secrets import Reference, Secret
+from erpsyncd.domain.secrets import Reference, Secret, not_known, withheld_names
 from erpsyncd.domain.tenants import Credentials, TenantSpec
-from erpsyncd.errors import ConfigurationError, SecretMissing
+from erpsyncd.errors import ConfigurationError, SecretMissing, SecretUnknown
 from erpsyncd.service.secrets import SecretResolver
 
 
@@ -33,8 +33,11 @@ def resolve_credentials(tenant: TenantSpec, resolved: Resolved) -> Credentials:
     """Return how to log in.
 
     Raises:
-        SecretMissing: something that it refers to is not known here.
+        SecretMissing: a value was never given to this store, or something that it refers to is not known here.
     """
+    unknown = withheld_names(tenant.templates)
+    if unknown:
+        raise SecretUnknown(f"cannot log in: {not_known(unknown)}")
     try:
         fields = {name: template.resolve(resolved.values) for name, template in tenant.auth.fields.items()}
     except KeyError as exc:

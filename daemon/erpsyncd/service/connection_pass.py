@@ -12,7 +12,15 @@ from erpsyncd.domain.connections import DesiredConnection, ErpConnection, State,
 from erpsyncd.domain.field_changes import field_changes
 from erpsyncd.domain.plan import Change, Create, Delete, Update, needs_observation, plan_connection
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
-from erpsyncd.errors import ConnectionFailed, Effect, NotTried, RemoteError, Unauthorized, Undecided
+from erpsyncd.errors import (
+    ConnectionFailed,
+    Effect,
+    NotTried,
+    RemoteError,
+    SecretUnknown,
+    Unauthorized,
+    Undecided,
+)
 from erpsyncd.service.policy import Policy
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.remote import Remote
@@ -278,6 +286,8 @@ def _kind_wanted(desired: DesiredConnection) -> ChangeKind:
 
 
 def _state_after(error: ConnectionFailed | Unauthorized) -> State:
+    if isinstance(error, SecretUnknown):
+        return State.INCOMPLETE
     if isinstance(error, Undecided):
         return {"missing": State.MISSING, "replaced": State.REPLACED}.get(error.reason, State.FAILED)
     return State.FAILED

@@ -19,9 +19,9 @@ OPTIONAL = ("soap_url", "rest_url", "ca_file", "client_certificate", "client_key
 
 def tenant_table(spec: TenantSpec) -> Table:
     """Return the `[[tenants]]` entry that describes this. A value that does not open any more is left out."""
-    auth = {name: template.source() for name, template in spec.auth.fields.items() if not template.is_damaged}
+    auth = {name: template.source() for name, template in spec.auth.fields.items() if template.damage is None}
     optional = {"soap_url": spec.soap_url, "rest_url": spec.rest_url, **spec.files}
-    if spec.proxy is not None and not spec.proxy.is_damaged:
+    if spec.proxy is not None and spec.proxy.damage is None:
         optional["proxy"] = spec.proxy.source()
     return {
         "name": spec.name,

@@ -181,7 +181,7 @@ def _read_tenant(table: TableReader) -> DocumentTenant:
 def _read_proxy(table: TableReader, urls: Iterable[str | None]) -> Template | None:
     template = table.optional_template("proxy", proxy_problem)
     plain = any(url is not None and url.lower().startswith("http:") for url in urls)
-    if template is not None and plain and not parse_proxy(template).address.is_here:
+    if template is not None and not template.is_withheld and plain and not parse_proxy(template).address.is_here:
         # What never leaves this machine needs no encryption; what goes through another one does.
         table.refuse("proxy", "must be on this machine too where an address of the tenant is http")
     return template

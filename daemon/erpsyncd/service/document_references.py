@@ -55,5 +55,5 @@ def _templates(document: Document) -> Iterator[tuple[str, Template]]:
             yield f"{tenant.place}.{name}", template
     for connection in document.connections:
         if connection.present:
-            for name, template in connection.template.config_fields.items():
-                yield f"{connection.place}.config_fields.{name}", template
+            for name, template in connection.template.templates.items():
+                yield f"{connection.place}.{name}", template

@@ -13,11 +13,13 @@ from erpsyncd.domain.connections import MAX_CONFIG_VALUE, DesiredConnection, Sta
 from erpsyncd.domain.plan import Change, raise_if_unsafe
 from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, TenantReport
+from erpsyncd.domain.secrets import not_known, withheld_names
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import (
     ConnectionFailed,
     NotTried,
     SecretMissing,
+    SecretUnknown,
     SecretUnusable,
     TemporaryRemoteError,
     Unauthorized,
@@ -150,6 +152,9 @@ class TenantPass:
             )
 
     def _desired(self, stored: StoredConnection) -> DesiredConnection:
+        withheld = withheld_names(stored.template.templates)
+        if withheld:
+            raise SecretUnknown(not_known(withheld))
         try:
             spec = stored.template.resolve(self.resolved.values)
         except KeyError as exc:

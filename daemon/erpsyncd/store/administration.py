@@ -12,6 +12,7 @@ from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import UsageError
 from erpsyncd.store.database import Database
 from erpsyncd.store.history import INTERRUPTED
+from erpsyncd.store.rows import Values, incomplete_values
 from erpsyncd.store.tables import (
     changes,
     checks,
@@ -101,35 +102,36 @@ def resolve_connection(
     """
     tenant_id = find_tenant(connection, tenant)
     this = (connections.c.tenant_id == tenant_id, connections.c.key == key)
-    row_id = connection.execute(select(connections.c.id).where(*this)).scalar_one_or_none()
-    if row_id is None:
+    row = connection.execute(select(connections.c.id, connections.c.config_fields).where(*this)).one_or_none()
+    if row is None:
         raise UsageError(f"tenant {tenant!r} has no connection {key!r}; see: erpsyncd connections list")
     owner = connection.execute(
         select(connections.c.key).where(
             connections.c.tenant_id == tenant_id,
             connections.c.erp_connection_id == erp_connection_id,
-            connections.c.id != row_id,
+            connections.c.id != row.id,
             connections.c.state != State.DELETED.value,
         )
     ).scalar_one_or_none()
     if owner is not None:
         raise UsageError(f"connection {erp_connection_id} of tenant {tenant!r} is {owner!r} already")
-    connection.execute(delete(intents).where(intents.c.connection_id == row_id))
+    due: Values = {
+        "erp_connection_id": erp_connection_id,
+        "connection_id": None,
+        "applied": {},
+        "state": State.PENDING.value,
+        "attempts": 0,
+        "next_attempt_at": None,
+        "error_class": None,
+        "error": None,
+        "updated_at": now,
+    }
+    connection.execute(delete(intents).where(intents.c.connection_id == row.id))
     connection.execute(
         update(connections)
-        .where(connections.c.id == row_id)
-        .values(
-            erp_connection_id=erp_connection_id,
-            connection_id=None,
-            applied={},
-            state=State.PENDING.value,
-            revision=connections.c.revision + 1,
-            attempts=0,
-            next_attempt_at=None,
-            error_class=None,
-            error=None,
-            updated_at=now,
-        )
+        .where(connections.c.id == row.id)
+        .values(due | incomplete_values(row.config_fields))
+        .values(revision=connections.c.revision + 1)
     )
 
 

@@ -39,8 +39,9 @@ _ALWAYS_DUE = (State.PENDING, State.IN_FLIGHT, State.PARKED)
 #: These wait for `next_attempt_at`. What is missing or replaced is looked at again, in case it came back.
 _BACKING_OFF = (State.FAILED, State.MISSING, State.REPLACED)
 
-#: What a changed secret makes due. In the other states a pass comes by itself, or an operator has to decide.
-RIPENS_ON_CHANGE = (State.IN_SYNC, State.DRIFTED, State.FAILED, State.INCOMPLETE)
+#: What a changed secret makes due. In the other states a pass comes by itself, an operator has to decide, or an import
+#: has to give what no reference stands for.
+RIPENS_ON_CHANGE = (State.IN_SYNC, State.DRIFTED, State.FAILED)
 
 
 def select_due(tenant_id: TenantId, *, now: datetime, longest_backoff: timedelta | None) -> Select[Any]:

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from erpsyncd.domain.connections import ConnectionTemplate
 from erpsyncd.domain.documents import MARKED_ABSENT, FieldEdit, ImportItem, ImportReport, ItemChange
-from erpsyncd.domain.secrets import Template
+from erpsyncd.domain.secrets import Template, withheld_names
 from erpsyncd.domain.tenants import Auth, TenantSpec
 from erpsyncd.store.import_plan import AbsentConnection, ChangedConnection, ChangedTenant, ImportPlan
 
@@ -30,15 +30,19 @@ def report_of(plan: ImportPlan) -> ImportReport:
 
 def _items(plan: ImportPlan) -> Iterator[ImportItem]:
     for spec in plan.new_tenants:
-        yield ImportItem(change=ItemChange.ADDED, tenant=spec.name, key=None)
+        yield ImportItem(change=ItemChange.ADDED, tenant=spec.name, key=None, incomplete=withheld_names(spec.templates))
     for tenant in plan.changed_tenants:
         yield _changed_tenant(tenant)
     for entry in plan.new_connections:
-        yield ImportItem(change=ItemChange.ADDED, tenant=entry.tenant, key=entry.key)
+        yield _added(entry.tenant, entry.key, entry.template)
     for connection in plan.changed_connections:
         yield _changed_connection(connection)
     for gone in (*plan.absent, *plan.never_created):
         yield _absent(gone)
+
+
+def _added(tenant: str, key: str, template: ConnectionTemplate) -> ImportItem:
+    return ImportItem(change=ItemChange.ADDED, tenant=tenant, key=key, incomplete=withheld_names(template.templates))
 
 
 def _changed_tenant(changed: ChangedTenant) -> ImportItem:
@@ -48,18 +52,20 @@ def _changed_tenant(changed: ChangedTenant) -> ImportItem:
         tenant=now.name,
         key=None,
         fields=tuple(_edits(before, now)),
+        incomplete=withheld_names(now.templates),
     )
 
 
 def _changed_connection(changed: ChangedConnection) -> ImportItem:
     if changed.anew:
-        return ImportItem(change=ItemChange.ADDED, tenant=changed.tenant, key=changed.stored.key)
+        return _added(changed.tenant, changed.stored.key, changed.template)
     before, now = changed.stored.template, changed.template
     return ImportItem(
         change=ItemChange.CHANGED,
         tenant=changed.tenant,
         key=changed.stored.key,
         fields=(*_edits(before, now), *(() if changed.stored.present else (_WANTED_AGAIN,))),
+        incomplete=withheld_names(now.templates),
     )
 
 

@@ -131,6 +131,13 @@ def named_tenants(document: Document) -> frozenset[str]:
     )
 
 
+def is_unchanged(entry: DocumentConnection, stored: StoredConnection | None) -> bool:
+    """Say whether a wanted connection is described as it is stored."""
+    if stored is None or not stored.present or stored.state is State.DELETED:
+        return False
+    return stored.template == entry.template
+
+
 def _plan_tenant(plan: ImportPlan, spec: TenantSpec, stored: Tenant | None) -> None:
     if stored is None:
         plan.new_tenants.append(spec)
@@ -154,7 +161,7 @@ def _plan_connection(
     elif not entry.present:
         gone = AbsentConnection(id=stored.id, tenant=entry.tenant, key=entry.key, pruned=False)
         _plan_absent(plan, gone, stored.erp_connection_id, with_intent)
-    elif stored.present and stored.state is not State.DELETED and stored.template == entry.template:
+    elif is_unchanged(entry, stored):
         plan.unchanged += 1
     else:
         plan.changed_connections.append(ChangedConnection(stored=stored, tenant=entry.tenant, template=entry.template))

@@ -10,10 +10,11 @@ from typing import TypeAlias
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State
+from erpsyncd.domain.documents import DocumentConnection
 from erpsyncd.domain.tenants import TenantId, TenantSpec
 from erpsyncd.store.due import chunks
 from erpsyncd.store.import_plan import AbsentConnection, ChangedConnection, ChangedTenant, ImportPlan
-from erpsyncd.store.rows import Values, write_connection_template, write_tenant_spec
+from erpsyncd.store.rows import Values, incomplete_values, write_connection_template, write_tenant_spec
 from erpsyncd.store.sealing import Sealer
 from erpsyncd.store.settling import FORGOTTEN
 from erpsyncd.store.tables import connection_references, connections, secret_references, tenants
@@ -95,6 +96,7 @@ def _update_connections(
 
 def _changed_values(changed: ChangedConnection, sealer: Sealer, now: datetime) -> Values:
     stored = changed.stored
+    described = write_connection_template(changed.template, sealer, tenant=changed.tenant, key=stored.key)
     kept: Values = {
         "erp_connection_id": stored.erp_connection_id,
         "connection_id": stored.connection_id,
@@ -108,7 +110,8 @@ def _changed_values(changed: ChangedConnection, sealer: Sealer, now: datetime) -
         "updated_at": now,
         **_FRESH,
         **(FORGOTTEN if changed.anew else kept),
-        **write_connection_template(changed.template, sealer, tenant=changed.tenant, key=stored.key),
+        **described,
+        **incomplete_values(described["config_fields"]),
     }
 
 
@@ -123,13 +126,7 @@ def _insert_connections(
     connection.execute(
         insert(connections),
         [
-            {
-                "tenant_id": tenant_ids[entry.tenant],
-                "key": entry.key,
-                **_NEW_CONNECTION,
-                **_made(now),
-                **write_connection_template(entry.template, sealer, tenant=entry.tenant, key=entry.key),
-            }
+            {"tenant_id": tenant_ids[entry.tenant], "key": entry.key} | _new_values(entry, sealer) | _made(now)
             for entry in new
         ],
     )
@@ -140,6 +137,11 @@ def _insert_connections(
             .values(connection_count=tenants.c.connection_count + count)
         )
     return _new_ids(connection, tenant_ids, plan)
+
+
+def _new_values(entry: DocumentConnection, sealer: Sealer) -> Values:
+    described = write_connection_template(entry.template, sealer, tenant=entry.tenant, key=entry.key)
+    return _NEW_CONNECTION | described | incomplete_values(described["config_fields"])
 
 
 def _new_ids(

@@ -22,6 +22,7 @@ from erpsyncd.store.import_plan import (
     named_tenants,
     plan_import,
 )
+from erpsyncd.store.import_values import find_lost_values, with_stored_values
 from erpsyncd.store.import_write import write_plan
 from erpsyncd.store.rows import read_connection, read_tenant, select_connections
 from erpsyncd.store.sealing import Sealer
@@ -43,10 +44,11 @@ def apply_document(
         if not (dry_run or database.is_sqlite):
             connection.execute(select(func.pg_advisory_xact_lock(_IMPORT_LOCK)))
         stored = _read_stored_side(connection, sealer, document, prune=prune, lock=not dry_run)
-        problems = find_problems(document, stored, prune=prune)
+        whole = with_stored_values(document, stored)
+        problems = (*find_problems(whole, stored, prune=prune), *find_lost_values(whole, stored))
         if problems:
             raise ConfigurationError("nothing was imported", problems=problems)
-        plan = plan_import(document, stored, prune=prune)
+        plan = plan_import(whole, stored, prune=prune)
         if not dry_run:
             write_plan(connection, sealer, plan, [tenant.id for tenant in stored.tenants.values()])
     return report_of(plan)

@@ -10,6 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, collate, 
 from erpsyncd.domain.connections import State
 from erpsyncd.store.changes import read_change
 from erpsyncd.store.history import INTERRUPTED
+from erpsyncd.store.sealing import withheld
 from erpsyncd.store.tables import NOT_IN_SYNC, changes, checks, connections, outcomes, runs, tenants
 from erpsyncd.store.views import ChangeView, CheckView, ConnectionView, OutcomeView, RunView, TenantView
 
@@ -160,6 +161,8 @@ def tenant_state(row: Row[Any], now: datetime) -> str:
     """Return the one word that says why nothing happens in a tenant, else `active`."""
     if row.paused:
         return "paused"
+    if any(withheld(row.auth_fields)):
+        return "incomplete"
     if row.refused_auth is not None:
         return "refused"
     if row.parked_until is not None and row.parked_until > now:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, CursorResult, Row, Select, select
 
 from erpsyncd.domain.connections import ConnectionTemplate, State, StoredConnection
-from erpsyncd.domain.secrets import Reference, parse_template
+from erpsyncd.domain.secrets import Reference, not_known, parse_template
 from erpsyncd.domain.tenants import Auth, AuthKind, Protocol, Tenant, TenantSpec
-from erpsyncd.store.sealing import Sealer, auth_of, config_fields_of, proxy_of
+from erpsyncd.errors import SecretUnknown
+from erpsyncd.store.sealing import Sealer, StoredTemplate, auth_of, config_fields_of, proxy_of, withheld
 from erpsyncd.store.tables import connections, tenants
 
 #: What a row is made of, by column name.
@@ -132,6 +134,20 @@ def write_connection_template(template: ConnectionTemplate, sealer: Sealer, *, t
         "user_group_access_ids": list(template.user_group_access_ids),
         "associate_access_ids": list(template.associate_access_ids),
         "config_fields": sealer.store_templates(template.config_fields, config_fields_of(tenant, key)),
+    }
+
+
+def incomplete_values(config_fields: Mapping[str, StoredTemplate]) -> Values:
+    """Return what is different about a row that would be due, but waits for values that were never given."""
+    names = [f"config_fields.{name}" for name in withheld(config_fields)]
+    if not names:
+        return {}
+    return {
+        "state": State.INCOMPLETE.value,
+        "attempts": 0,
+        "next_attempt_at": None,
+        "error_class": SecretUnknown.error_class,
+        "error": not_known(names),
     }
 
 

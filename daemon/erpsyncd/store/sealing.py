@@ -10,14 +10,14 @@ import base64
 import binascii
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from erpsyncd.domain.secrets import Damaged, Template, parse_template
+from erpsyncd.domain.secrets import WITHHELD, Damaged, Template, parse_template
 from erpsyncd.errors import ConfigurationError, StoreError
 from erpsyncd.store.keys import KeyRing
 
@@ -42,6 +42,11 @@ class Place:
     def associated(self) -> bytes:
         """The bytes that are authenticated with the value."""
         return json.dumps(("erpsyncd", _VERSION, *self.parts)).encode()
+
+
+def withheld(stored: Mapping[str, StoredTemplate]) -> Iterator[str]:
+    """Return the names of the values that were never given; no key is needed to see that."""
+    return (name for name, value in stored.items() if value.get("reference") == WITHHELD.source())
 
 
 def auth_of(tenant: str) -> Place:

@@ -9,14 +9,14 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
-from erpsyncd.domain.connections import State, StoredConnection
+from erpsyncd.domain.connections import ConnectionRowId, State, StoredConnection
 from erpsyncd.domain.intents import Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Outcome, Verdict
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import NotTried
 from erpsyncd.store import leases
 from erpsyncd.store.history import insert_outcomes
-from erpsyncd.store.rows import Values, inserted_id
+from erpsyncd.store.rows import Values, incomplete_values, inserted_id
 from erpsyncd.store.tables import connections, intents, listings
 
 #: States that say there is nothing left to complain about.
@@ -107,6 +107,8 @@ def settle(
         values = _settled(verdict, outcome)
         if row.revision != stored.revision:
             values |= _overtaken(verdict, present=row.present)
+        if row.present and values["state"] == State.PENDING.value:
+            values |= _incomplete(connection, stored.id)
         connection.execute(update(connections).where(connections.c.id == stored.id).values(**values, updated_at=at))
     if outcome is not None:
         insert_outcomes(connection, run_id, (outcome,), at)
@@ -160,6 +162,11 @@ def _overtaken(verdict: Verdict, *, present: bool) -> Values:
         # Wanted again while it was being deleted: what comes next is a new connection.
         return {"state": State.PENDING.value, **FORGOTTEN}
     return {"state": State.PENDING.value, "attempts": 0, "next_attempt_at": None}
+
+
+def _incomplete(connection: Connection, row_id: ConnectionRowId) -> Values:
+    query = select(connections.c.config_fields).where(connections.c.id == row_id)
+    return incomplete_values(connection.execute(query).scalar_one())
 
 
 #: What is no longer known of a connection that does not exist in its tenant.

@@ -15,7 +15,7 @@ class TenantView:
     url: str
     protocol: str
     state: str
-    """`paused`, `refused` (its credentials), `parked` (until `parked_until`) or `active`."""
+    """`paused`, `incomplete` or `refused` (its credentials), `parked` (until `parked_until`) or `active`."""
 
     paused: bool
     parked_until: datetime | None

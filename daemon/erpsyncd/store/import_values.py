@@ -1,0 +1,74 @@
+"""Values that a document leaves to the store: `@{stored}` means the one that is there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+from erpsyncd.domain.connections import ConnectionTemplate
+from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
+from erpsyncd.domain.secrets import Template, withheld_names
+from erpsyncd.domain.tenants import Auth, TenantSpec
+from erpsyncd.store.import_plan import StoredSide, is_unchanged
+
+T = TypeVar("T", TenantSpec, ConnectionTemplate)
+
+
+def with_stored_values(document: Document, stored: StoredSide) -> Document:
+    """Return the document with what the store has for each `@{stored}`; what it does not have stays withheld."""
+    return Document(
+        tenants=tuple(_with_values_of_tenant(entry, stored) for entry in document.tenants),
+        connections=tuple(_with_values_of_connection(entry, stored) for entry in document.connections),
+    )
+
+
+def find_lost_values(document: Document, stored: StoredSide) -> Iterator[str]:
+    """Name what cannot be kept: to change an entry is to seal its values anew, and these do not open."""
+    for tenant in document.tenants:
+        before = stored.tenants.get(tenant.spec.name)
+        if before is None or before.spec != tenant.spec:
+            yield from _lost(tenant.place, tenant.spec.templates)
+    for entry in document.connections:
+        if entry.present and not is_unchanged(entry, stored.connections.get((entry.tenant, entry.key))):
+            yield from _lost(entry.place, entry.template.templates)
+
+
+def _lost(place: str, templates: Mapping[str, Template]) -> Iterator[str]:
+    for name, template in templates.items():
+        if template.damage is not None:
+            yield f"{place}.{name}: is @{{stored}}, but what is stored cannot be kept: {template.damage}"
+
+
+def _with_values_of_tenant(entry: DocumentTenant, stored: StoredSide) -> DocumentTenant:
+    before = stored.tenants.get(entry.spec.name)
+    if before is None or not withheld_names(entry.spec.templates):
+        return entry
+    return replace(entry, spec=_filled(entry.spec, before.spec))
+
+
+def _with_values_of_connection(entry: DocumentConnection, stored: StoredSide) -> DocumentConnection:
+    before = stored.connections.get((entry.tenant, entry.key))
+    if before is None or not withheld_names(entry.template.templates):
+        return entry
+    return replace(entry, template=_filled(entry.template, before.template))
+
+
+def _filled(described: T, stored: T) -> T:
+    values: dict[str, Any] = {
+        field.name: _value(getattr(described, field.name), getattr(stored, field.name)) for field in fields(described)
+    }
+    return replace(described, **values)
+
+
+def _value(described: Any, stored: Any) -> Any:
+    """Return a field with what the store has in its place, wherever the document leaves that to the store."""
+    match described, stored:
+        case (Template(), Template()):
+            return stored if described.is_withheld else described
+        case (Auth(), Auth()):
+            return replace(described, fields=_value(described.fields, stored.fields))
+        case (Mapping(), Mapping()):
+            return {name: _value(value, stored.get(name)) for name, value in described.items()}
+        case _:
+            return described
