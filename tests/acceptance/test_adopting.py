@@ -78,7 +78,7 @@ def test_everything_that_nobody_owns(quick: Erpsyncd, sandbox: SandboxServer, pr
     assert all(value not in told.stdout + told.stderr for told in (planned, taken) for value in ("F0001", "a@{b}"))
 
     with opened(quick) as store:
-        document_ = store.read_document(tenant="acme")
+        document_ = store.read_document(tenants=frozenset({"acme"}))
     assert FIELDS == {
         name: template.resolve({}).reveal()
         for name, template in next(

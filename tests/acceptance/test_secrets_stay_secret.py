@@ -47,6 +47,9 @@ def test_no_canary_escapes(tmp_path: Path, sandbox: SandboxServer, protocol: str
         for arguments in (("plan", *in_detail), ("--run-once",), ("--run-once", *in_detail)):
             run = erpsyncd(*arguments, "--log-format", "console")
             seen += [run.stdout, run.stderr]
+    for form in ("toml", "yaml", "json"):
+        seen.append(erpsyncd("export", "--format", form).stdout)
+        assert "@{stored}" in seen[-1]
     for noun in ("tenants", "connections", "runs", "checks", "changes"):
         seen.append(erpsyncd(noun, "list").stdout)
         seen.append(erpsyncd(noun, "list", "--output", "json").stdout)

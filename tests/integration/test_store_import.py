@@ -424,7 +424,7 @@ def test_the_desired_side_can_be_read_as_a_document(store: SqlStore) -> None:
     load(store, *entries)
     load(store, make_connection("gone", tenant="a", present=False))
 
-    document, one = store.read_document(), store.read_document(tenant="b")
+    document, one = store.read_document(), store.read_document(tenants=frozenset("b"))
 
     assert ["a", "b"] == [tenant.spec.name for tenant in document.tenants]
     assert [("b", "x"), ("b", "y")] == [(entry.tenant, entry.key) for entry in document.connections]
@@ -433,7 +433,7 @@ def test_the_desired_side_can_be_read_as_a_document(store: SqlStore) -> None:
     assert (["b"], document.connections) == ([tenant.spec.name for tenant in one.tenants], one.connections)
     assert ImportReport(unchanged=4) == store.apply_document(document)
     with pytest.raises(UsageError, match="no tenant 'c'"):
-        store.read_document(tenant="c")
+        store.read_document(tenants=frozenset("c"))
 
 
 def test_the_desired_side_is_read_as_of_one_moment(

@@ -427,6 +427,22 @@ def test_a_wrong_connection(changes: dict[str, Any], problem: str) -> None:
     assert problems(connection(**changes)) == [f"acme.json: connections[1].{problem}"]
 
 
+@pytest.mark.parametrize("suffix", ["toml", "yaml", "json"])
+def test_what_a_document_says_about_itself(suffix: str) -> None:
+    """As an export does; another kind of document, or a newer one, is refused."""
+    convert = {"toml": lambda text: text, "yaml": as_yaml, "json": as_json}[suffix]
+
+    def read_text(head: str) -> Document:
+        return read_documents([(f"x.{suffix}", convert(f"{head}\n{TOML}").encode())])
+
+    assert read_text("") == read_text('version = 1\nkind = "document"')
+    assert problems_of(lambda: read_text('version = 2\nkind = "run_report"')) == [
+        f'x.{suffix}: kind: must be "document"',
+        f"x.{suffix}: version: is a newer erpsyncd's; import it with that one",
+    ]
+    assert problems_of(lambda: read_text("version = 0")) == [f"x.{suffix}: version: must be at least 1"]
+
+
 def test_null_is_no_value() -> None:
     """A key without a value is a mistake, not a default."""
     assert problems({**connection(), "active": None, "config_fields": {"P": None}, "display_description": None}) == [

@@ -28,6 +28,7 @@ _COMMANDS = {
     "connections": "erpsyncd.cli.connections:connections",
     "db": "erpsyncd.cli.db:db",
     "demo": "erpsyncd.cli.demo:demo",
+    "export": "erpsyncd.cli.exports:export",
     "import": "erpsyncd.cli.imports:import_",
     "plan": "erpsyncd.cli.plan:plan",
     "runs": "erpsyncd.cli.history:runs",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, TypeAlias
 
 from erpsyncd.domain.connections import ConnectionSpec
-from erpsyncd.domain.tenants import AUTH_FIELDS, AuthKind, TenantSpec
+from erpsyncd.domain.secrets import WITHHELD, Template
+from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, AuthKind, TenantSpec
+from erpsyncd.service.document import TENANT_KEYS
+from erpsyncd.service.layouts import Entry, Value
 
 Table: TypeAlias = Mapping[str, Any]
 
@@ -17,22 +21,34 @@ SECRET_OF = {AuthKind.PASSWORD: "password", AuthKind.TICKET: "ticket", AuthKind.
 OPTIONAL = ("soap_url", "rest_url", "ca_file", "client_certificate", "client_key", "proxy")
 
 
-def tenant_table(spec: TenantSpec) -> Table:
-    """Return the `[[tenants]]` entry that describes this. A value that does not open any more is left out."""
-    auth = {name: template.source() for name, template in spec.auth.fields.items() if template.damage is None}
-    optional = {"soap_url": spec.soap_url, "rest_url": spec.rest_url, **spec.files}
-    if spec.proxy is not None and spec.proxy.damage is None:
-        optional["proxy"] = spec.proxy.source()
-    return {
-        "name": spec.name,
-        "url": spec.url,
-        **{name: text for name, text in optional.items() if text is not None},
-        "protocol": spec.protocol.value,
-        "erpsync_services": spec.erpsync_services,
-        "quote_services": spec.quote_services,
-        "calls_per_second": spec.calls_per_second,
-        "auth": {"kind": spec.auth.kind.value, **auth},
-    }
+def tenant_table(spec: TenantSpec) -> Entry:
+    """Return the `[[tenants]]` entry that describes this. A value that does not open any more is left to the store."""
+    given = ((key, getattr(spec, key)) for key in TENANT_KEYS)
+    return {key: plain(value) for key, value in given if value is not None}
+
+
+def plain(value: Any) -> Value | dict[str, Value]:
+    """Return a field of a description as the document has it."""
+    match value:
+        case Auth():
+            return {"kind": value.kind.value, **_texts(value.fields)}
+        case Mapping():
+            return {**_texts(value)}
+        case Template():
+            return _text(value)
+        case StrEnum():
+            return value.value
+        case _:
+            as_it_is: Value = value
+            return as_it_is
+
+
+def _texts(templates: Mapping[str, Template]) -> dict[str, str]:
+    return {name: _text(template) for name, template in templates.items()}
+
+
+def _text(template: Template) -> str:
+    return WITHHELD.source() if template.damage is not None else template.source()
 
 
 def connection_table(tenant: str, key: str, spec: ConnectionSpec) -> Table:

@@ -14,7 +14,11 @@ from erpsyncd.errors import ConfigurationError
 from erpsyncd.service.formats import Unreadable, read_content
 from erpsyncd.service.tables import TableReader, kind_of
 
-_TENANT_KEYS = [
+#: What JSON that erpsyncd writes says about itself; a document may say it too.
+KIND, VERSION = "document", 1
+
+#: In the order in which an export writes them.
+TENANT_KEYS = [
     "name",
     "url",
     "soap_url",
@@ -29,7 +33,7 @@ _TENANT_KEYS = [
     "proxy",
     "auth",
 ]
-_CONNECTION_KEYS = [
+CONNECTION_KEYS = [
     "tenant",
     "key",
     "erp_connector_id",
@@ -144,14 +148,17 @@ def _read_top(name: str, content: bytes, problems: list[str]) -> TableReader | N
         problems.append(f"{name}: is empty: it has neither [[tenants]] nor [[connections]]")
         return None
     top = TableReader(value, f"{name}: ", problems)
-    top.refuse_unknown(("tenants", "connections"), RESERVED_KEYS)
+    top.refuse_unknown(("version", "kind", "tenants", "connections"), RESERVED_KEYS)
+    top.choice("kind", (KIND,), default=KIND)
+    if top.whole("version", 1, default=VERSION) > VERSION:
+        top.refuse("version", "is a newer erpsyncd's; import it with that one")
     return top
 
 
 def _read_tenant(table: TableReader) -> DocumentTenant:
     name = table.text("name", name_problem)
     table.label = _label(name)
-    table.refuse_unknown(_TENANT_KEYS, RESERVED_KEYS)
+    table.refuse_unknown(TENANT_KEYS, RESERVED_KEYS)
     protocol = table.choice("protocol", tuple(Protocol), default=Protocol.SOAP)
     url = table.text("url", url_problem)
     soap_url = table.optional_text("soap_url", url_problem)
@@ -202,7 +209,7 @@ def _read_connection(table: TableReader) -> DocumentConnection:
     tenant = table.text("tenant", name_problem)
     key = table.text("key", name_problem)
     table.label = _label(tenant, key)
-    table.refuse_unknown(_CONNECTION_KEYS, RESERVED_KEYS)
+    table.refuse_unknown(CONNECTION_KEYS, RESERVED_KEYS)
     config = table.table("config_fields") if "config_fields" in table else None
     present = table.choice("state", ("present", "absent"), default="present") != "absent"
     # An absent one is only deleted: what it was like need not be repeated.

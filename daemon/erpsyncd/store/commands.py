@@ -12,14 +12,14 @@ from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTena
 from erpsyncd.domain.standing import Overview, Worker
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import UsageError
-from erpsyncd.store import administration, changes, details, queries
+from erpsyncd.store import administration, changes, details, queries, tables
 from erpsyncd.store.database import Database
 from erpsyncd.store.details import ConnectionDetail, TenantDetail
 from erpsyncd.store.importing import apply_document
 from erpsyncd.store.lock import ProcessLock
 from erpsyncd.store.overview import read_overview
 from erpsyncd.store.rows import read_connection, read_tenant, select_connections, select_tenants
-from erpsyncd.store.tables import tenants
+from erpsyncd.store.sealing import TemplateReader, Withholder
 from erpsyncd.store.vault import Vault
 from erpsyncd.store.views import (
     ChangeView,
@@ -49,23 +49,23 @@ class CommandOperations:
         sealer = self._vault.unlock().sealer
         return apply_document(self._database, sealer, document, prune=prune, dry_run=dry_run)
 
-    def read_document(self, *, tenant: str | None = None) -> Document:
-        """Return the desired side as a document, of one tenant or of all. Its literal values are secrets.
+    def read_document(self, *, tenants: frozenset[str] = frozenset(), reveal: bool = True) -> Document:
+        """Return the desired side as a document, of these tenants or of all.
 
-        Deleted connections are left out.
+        Its literal values are secrets; without `reveal` they stay sealed, which needs no key, and the document leaves
+        them to the store. Deleted connections are left out.
 
         Raises:
             UsageError: there is no such tenant.
         """
-        sealer = self._vault.unlock().sealer
+        reader: TemplateReader = self._vault.unlock().sealer if reveal else Withholder()
         with self._database.read() as connection:
-            rows = connection.execute(select_tenants()).all()
-            found = [read_tenant(row, sealer) for row in rows if tenant in (None, row.name)]
+            where = [tables.tenants.c.name.in_(tenants)] if tenants else []
+            found = [read_tenant(row, reader) for row in connection.execute(select_tenants(*where))]
             names = {one.id: one.name for one in found}
-            where = [] if tenant is None else [tenants.c.name == tenant]
-            kept = [read_connection(row, sealer) for row in connection.execute(select_connections(*where))]
-        if tenant is not None and not found:
-            raise UsageError(f"there is no tenant {tenant!r}; see: erpsyncd tenants list")
+            kept = [read_connection(row, reader) for row in connection.execute(select_connections(*where))]
+        for unknown in sorted(tenants - set(names.values())):
+            raise UsageError(f"there is no tenant {unknown!r}; see: erpsyncd tenants list")
         entries = [
             DocumentConnection(
                 tenant=names[row.tenant_id], key=row.key, present=row.present, template=row.template, place="store"
@@ -91,7 +91,7 @@ class CommandOperations:
         """Return a tenant as a pass has it, its secrets opened; None where there is none of that name."""
         sealer = self._vault.unlock().sealer
         with self._database.read() as connection:
-            row = connection.execute(select_tenants().where(tenants.c.name == name)).one_or_none()
+            row = connection.execute(select_tenants(tables.tenants.c.name == name)).one_or_none()
         return None if row is None else read_tenant(row, sealer)
 
     def get_tenant(self, name: str) -> TenantDetail:

@@ -11,7 +11,15 @@ from erpsyncd.domain.connections import ConnectionTemplate, State, StoredConnect
 from erpsyncd.domain.secrets import Reference, not_known, parse_template
 from erpsyncd.domain.tenants import Auth, AuthKind, Protocol, Tenant, TenantSpec
 from erpsyncd.errors import SecretUnknown
-from erpsyncd.store.sealing import Sealer, StoredTemplate, auth_of, config_fields_of, proxy_of, withheld
+from erpsyncd.store.sealing import (
+    Sealer,
+    StoredTemplate,
+    TemplateReader,
+    auth_of,
+    config_fields_of,
+    proxy_of,
+    withheld,
+)
 from erpsyncd.store.tables import connections, tenants
 
 #: What a row is made of, by column name.
@@ -25,9 +33,9 @@ def inserted_id(result: CursorResult[Any]) -> int:
     return row_id
 
 
-def select_tenants() -> Select[Any]:
+def select_tenants(*where: ColumnElement[bool]) -> Select[Any]:
     """Return the query whose rows `read_tenant` reads."""
-    return select(tenants).order_by(tenants.c.name)
+    return select(tenants).where(*where).order_by(tenants.c.name)
 
 
 def select_connections(*where: ColumnElement[bool]) -> Select[Any]:
@@ -39,11 +47,11 @@ def select_connections(*where: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def read_tenant(row: Row[Any], sealer: Sealer) -> Tenant:
+def read_tenant(row: Row[Any], reader: TemplateReader) -> Tenant:
     """Return the tenant that a row holds."""
     return Tenant(
         id=row.id,
-        spec=read_tenant_spec(row, sealer),
+        spec=read_tenant_spec(row, reader),
         paused=row.paused,
         parked_until=row.parked_until,
         transient_failures=row.transient_failures,
@@ -52,7 +60,7 @@ def read_tenant(row: Row[Any], sealer: Sealer) -> Tenant:
     )
 
 
-def read_tenant_spec(row: Row[Any], sealer: Sealer) -> TenantSpec:
+def read_tenant_spec(row: Row[Any], reader: TemplateReader) -> TenantSpec:
     """Return the described side of a tenant."""
     return TenantSpec(
         name=row.name,
@@ -66,8 +74,8 @@ def read_tenant_spec(row: Row[Any], sealer: Sealer) -> TenantSpec:
         ca_file=row.ca_file,
         client_certificate=row.client_certificate,
         client_key=row.client_key,
-        proxy=None if row.proxy is None else sealer.read_template(row.proxy, proxy_of(row.name)),
-        auth=Auth(kind=AuthKind(row.auth_kind), fields=sealer.read_templates(row.auth_fields, auth_of(row.name))),
+        proxy=None if row.proxy is None else reader.read_template(row.proxy, proxy_of(row.name)),
+        auth=Auth(kind=AuthKind(row.auth_kind), fields=reader.read_templates(row.auth_fields, auth_of(row.name))),
     )
 
 
@@ -91,14 +99,14 @@ def write_tenant_spec(spec: TenantSpec, sealer: Sealer) -> Values:
     }
 
 
-def read_connection(row: Row[Any], sealer: Sealer) -> StoredConnection:
+def read_connection(row: Row[Any], reader: TemplateReader) -> StoredConnection:
     """Return the connection that a row holds."""
     return StoredConnection(
         id=row.id,
         tenant_id=row.tenant_id,
         key=row.key,
         present=row.present,
-        template=read_connection_template(row, sealer, tenant=row.tenant),
+        template=read_connection_template(row, reader, tenant=row.tenant),
         erp_connection_id=row.erp_connection_id,
         connection_id=row.connection_id,
         applied=row.applied,
@@ -109,7 +117,7 @@ def read_connection(row: Row[Any], sealer: Sealer) -> StoredConnection:
     )
 
 
-def read_connection_template(row: Row[Any], sealer: Sealer, *, tenant: str) -> ConnectionTemplate:
+def read_connection_template(row: Row[Any], reader: TemplateReader, *, tenant: str) -> ConnectionTemplate:
     """Return the described side of a connection."""
     return ConnectionTemplate(
         erp_connector_id=row.erp_connector_id,
@@ -119,7 +127,7 @@ def read_connection_template(row: Row[Any], sealer: Sealer, *, tenant: str) -> C
         all_access=row.all_access,
         user_group_access_ids=tuple(row.user_group_access_ids),
         associate_access_ids=tuple(row.associate_access_ids),
-        config_fields=sealer.read_templates(row.config_fields, config_fields_of(tenant, row.key)),
+        config_fields=reader.read_templates(row.config_fields, config_fields_of(tenant, row.key)),
     )
 
 

@@ -12,7 +12,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -66,6 +66,31 @@ def config_fields_of(tenant: str, key: str) -> Place:
 
 #: The place of the store's fingerprint key.
 FINGERPRINT_KEY = Place(("fingerprint_key",))
+
+
+class TemplateReader(Protocol):
+    """Makes templates of what rows hold."""
+
+    def read_template(self, stored: StoredTemplate, place: Place) -> Template:
+        """Return a template from what a row holds."""
+        ...
+
+    def read_templates(self, stored: Mapping[str, StoredTemplate], place: Place) -> dict[str, Template]:
+        """Return named templates from what a row holds, in their order."""
+        ...
+
+
+class Withholder:
+    """Leaves sealed values where they are, and needs no key for that."""
+
+    def read_template(self, stored: StoredTemplate, place: Place) -> Template:
+        """Return the marker for what is sealed; a reference as it is."""
+        del place
+        return WITHHELD if "sealed" in stored else parse_template(stored["reference"])
+
+    def read_templates(self, stored: Mapping[str, StoredTemplate], place: Place) -> dict[str, Template]:
+        """Return the same for named ones, in their order."""
+        return {name: self.read_template(value, place) for name, value in stored.items()}
 
 
 class Sealer:
