@@ -117,6 +117,13 @@ class TenantLeased(DaemonError):
     error_class = "leased"
 
 
+class Unsettled(DaemonError):
+    """An earlier write is still open, so that what it was made for must stay as it is; the next pass settles it."""
+
+    exit_code = 75
+    error_class = "unsettled"
+
+
 class TenantParked(DaemonError):
     """This tenant failed too often in a row and is left alone for a while."""
 

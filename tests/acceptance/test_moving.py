@@ -47,3 +47,21 @@ def test_an_export_moves_everything_but_the_secrets(erpsyncd: Erpsyncd, sandbox:
     assert [("secret", "created")] == [
         (outcome["key"], outcome["status"]) for outcome in new.run_once().json["outcomes"]
     ]
+
+
+def test_a_new_name_is_not_another_connection(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+    """A key and a tenant are renamed; the documents follow, and nothing is deleted or created in the tenant."""
+    text = document(sandbox.url, "soap", connection("old"))
+    erpsyncd.load(text)
+    assert 1 == erpsyncd.run_once().json["counts"]["created"]
+    calls = len(sandbox.calls)
+
+    assert 0 == erpsyncd("connections", "rename", "acme", "old", "new").code
+    assert 0 == erpsyncd("tenants", "rename", "acme", "acme-norway").code
+    followed = text.replace('"old"', '"new"').replace('"acme"', '"acme-norway"')
+    report = erpsyncd.load(followed, "--prune").json
+    run = erpsyncd.run_once()
+
+    assert (2, []) == (report["unchanged"], report["items"])
+    assert (0, [], 1) == (run.code, run.json["outcomes"], run.json["counts"]["unchanged"])
+    assert {"AuthenticateUsernamePassword", "HasConnections"} >= {call.operation for call in sandbox.calls[calls:]}

@@ -18,7 +18,7 @@ from erpsyncd.domain.selection import Selection
 
 @click.group()
 def connections() -> None:
-    """List connections, settle what needs a decision, or forget them."""
+    """List connections, settle what needs a decision, rename or forget them."""
 
 
 @connections.command(name="list")
@@ -94,6 +94,31 @@ def remove(invocation: Invocation, tenant: str, key: str) -> None:
         write_json("connections", {"items": [{"tenant": tenant, "key": key}]})
     else:
         write_text(f"{tenant}/{key} is forgotten here; nothing was changed in the tenant.")
+
+
+@connections.command()
+@click.argument("tenant")
+@click.argument("key")
+@click.argument("new_key")
+@common_options
+@pass_invocation
+def rename(invocation: Invocation, tenant: str, key: str, new_key: str) -> None:
+    """Give a connection another key; nothing is changed in the tenant.
+
+    Do so before you import documents that call it by the new key: to them it would be another
+    connection. What happened until now stays under the old one in runs.
+
+    \b
+    Example:
+      erpsyncd connections rename acme visma-no visma-norway
+    """
+    with store_of(invocation) as store:
+        store.rename_connection(tenant, key, new_key)
+    if invocation.as_json:
+        write_json("connections", {"items": [{"tenant": tenant, "key": new_key, "old_key": key}]})
+    else:
+        now = f"{tenant}/{new_key}"
+        write_text(f"{tenant}/{key} is {now} now; call it so in your documents before you import them again.")
 
 
 connections.add_command(adopt)

@@ -20,7 +20,7 @@ from erpsyncd.service.probe import Step
 
 @click.group()
 def tenants() -> None:
-    """Describe tenants, try them out, leave them alone for a while, or forget them."""
+    """Describe tenants, try them out, leave them alone for a while, rename or forget them."""
 
 
 @tenants.command(name="list")
@@ -144,6 +144,29 @@ def remove(invocation: Invocation, tenant: str) -> None:
     with store_of(invocation) as store:
         store.remove_tenant(tenant)
     _confirm(invocation, tenant, f"{tenant} is forgotten here; nothing was changed in the tenant.")
+
+
+@tenants.command()
+@click.argument("tenant")
+@click.argument("new_name")
+@common_options
+@pass_invocation
+def rename(invocation: Invocation, tenant: str, new_name: str) -> None:
+    """Give a tenant another name; nothing is changed in it.
+
+    Do so before you import documents that call it by the new name. What happened until now
+    stays under the old one in runs, checks and changes.
+
+    \b
+    Example:
+      erpsyncd tenants rename acme acme-norway
+    """
+    with store_of(invocation) as store:
+        store.rename_tenant(tenant, new_name)
+    if invocation.as_json:
+        write_json("tenants", {"items": [{"name": new_name, "old_name": tenant}]})
+    else:
+        write_text(f"{tenant} is {new_name} now; call it so in your documents before you import them again.")
 
 
 def _confirm(invocation: Invocation, tenant: str, sentence: str) -> None:

@@ -12,7 +12,7 @@ from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTena
 from erpsyncd.domain.standing import Overview, Worker
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import UsageError
-from erpsyncd.store import administration, changes, details, queries, tables
+from erpsyncd.store import administration, changes, details, queries, renaming, tables
 from erpsyncd.store.database import Database
 from erpsyncd.store.details import ConnectionDetail, TenantDetail
 from erpsyncd.store.importing import apply_document
@@ -212,6 +212,34 @@ class CommandOperations:
         with self._database.write() as connection:
             administration.remove_connection(connection, tenant, key)
 
+    def rename_tenant(self, name: str, new_name: str) -> None:
+        """Give a tenant another name; history keeps the old one.
+
+        Raises:
+            UsageError: there is no such tenant, or the new name cannot be one or is taken.
+            TenantLeased: a pass works on it.
+            Unsettled: it has an open write.
+        """
+        sealer = self._vault.unlock().sealer
+        with self._database.write() as connection:
+            renaming.rename_tenant(
+                connection, sealer, name, new_name, now=datetime.now(UTC), leases_count=self._leases_count()
+            )
+
+    def rename_connection(self, tenant: str, key: str, new_key: str) -> None:
+        """Give a connection another key; history keeps the old one.
+
+        Raises:
+            UsageError: there is no such connection, or the new key cannot be one or is taken.
+            TenantLeased: a pass works on its tenant.
+            Unsettled: it has an open write.
+        """
+        sealer = self._vault.unlock().sealer
+        with self._database.write() as connection:
+            renaming.rename_connection(
+                connection, sealer, tenant, key, new_key, now=datetime.now(UTC), leases_count=self._leases_count()
+            )
+
     def resolve_connection(self, tenant: str, key: str, *, erp_connection_id: int | None) -> None:
         """Decide by hand which connection of the tenant this one is; None says that it does not exist there.
 
@@ -226,6 +254,10 @@ class CommandOperations:
     def prune_history(self, older_than: datetime) -> Pruned:
         """Delete history from before a moment, a little at a time; runs that have not ended are kept."""
         return administration.prune_history(self._database, older_than=older_than)
+
+    def _leases_count(self) -> bool:
+        """Say whether a lease may belong to somebody who lives. With SQLite those have the lock."""
+        return self._lock is None or self._lock.is_held()
 
     def _live_processes(self, connection: Connection) -> int:
         """Return how many runs can be under way at most."""

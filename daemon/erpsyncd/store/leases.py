@@ -69,6 +69,14 @@ def check(connection: Connection, lease: Lease) -> None:
         raise lost(lease)
 
 
+def holder(connection: Connection, tenant_id: TenantId, *, now: datetime) -> str | None:
+    """Return who has a lease on a tenant that has not run out. On PostgreSQL the server's clock counts, not `now`."""
+    owner: str | None = connection.execute(
+        select(tenants.c.lease_owner).where(tenants.c.id == tenant_id, tenants.c.lease_until > _clock(connection, now))
+    ).scalar_one_or_none()
+    return owner
+
+
 def remember_tenant(
     connection: Connection,
     lease: Lease,
