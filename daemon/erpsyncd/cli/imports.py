@@ -12,7 +12,7 @@ import click
 from erpsyncd import bootstrap
 from erpsyncd.cli.opening import settings_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation
-from erpsyncd.cli.output import as_json, write_json, write_note, write_text
+from erpsyncd.cli.output import as_json, cut, write_json, write_note, write_text
 from erpsyncd.domain.documents import FieldEdit, ImportItem, ImportReport, ItemChange
 from erpsyncd.errors import ConfigurationError
 
@@ -56,10 +56,8 @@ def _diff(report: ImportReport) -> Iterator[str]:
     """Return what changes, one line each: what goes comes first, because it is what nobody wants to overlook."""
     signed = [(_sign(item), item) for item in report.items]
     for sign in "-~+":
-        items = [item for found, item in signed if found == sign]
-        yield from (f"{sign} {_line(item)}" for item in items[:_MOST_LINES])
-        if len(items) > _MOST_LINES:
-            yield f"{sign} ... and {len(items) - _MOST_LINES} more; all of them: --output json"
+        lines = [_line(item) for found, item in signed if found == sign]
+        yield from (f"{sign} {line}" for line in cut(lines, _MOST_LINES))
 
 
 def _sign(item: ImportItem) -> str:

@@ -114,6 +114,12 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def cut(lines: Sequence[str], most: int) -> list[str]:
+    """Return as many lines as a person reads, and how many more there are."""
+    kept = list(lines[:most])
+    return kept if len(lines) <= most else [*kept, f"... and {len(lines) - most} more; all of them: --output json"]
+
+
 def printable(text: str) -> str:
     """Return the text without control characters: a tenant's answer must not steer a terminal."""
     return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

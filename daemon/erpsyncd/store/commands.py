@@ -12,7 +12,7 @@ from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTena
 from erpsyncd.domain.standing import Overview, Worker
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import UsageError
-from erpsyncd.store import administration, changes, details, queries, renaming, tables
+from erpsyncd.store import administration, changes, details, integrity, queries, renaming, tables
 from erpsyncd.store.database import Database
 from erpsyncd.store.details import ConnectionDetail, TenantDetail
 from erpsyncd.store.importing import apply_document
@@ -25,6 +25,7 @@ from erpsyncd.store.views import (
     ChangeView,
     CheckView,
     ConnectionView,
+    Examined,
     OutcomeView,
     Pruned,
     RunView,
@@ -250,6 +251,16 @@ class CommandOperations:
             administration.resolve_connection(
                 connection, tenant, key, erp_connection_id=erp_connection_id, now=datetime.now(UTC)
             )
+
+    def examine(self) -> tuple[Examined, ...]:
+        """Look through the whole store for what should never be.
+
+        Raises:
+            ConfigurationError: the key is missing, or another store's.
+        """
+        sealer = self._vault.unlock().sealer
+        with self._database.read() as connection:
+            return integrity.examine(connection, sealer)
 
     def prune_history(self, older_than: datetime) -> Pruned:
         """Delete history from before a moment, a little at a time; runs that have not ended are kept."""

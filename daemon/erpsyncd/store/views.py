@@ -114,6 +114,19 @@ class ChangeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """Something about the store as a whole that was looked at."""
+
+    name: str
+    problems: tuple[str, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
     """How many rows of history went."""
 
