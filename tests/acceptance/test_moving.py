@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from commands import Erpsyncd, connection, document
 from erpsyncd.sandbox import SandboxServer
+from postgres_server import PostgresServer
 
 
 def test_an_export_moves_everything_but_the_secrets(erpsyncd: Erpsyncd, sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -65,3 +67,36 @@ def test_a_new_name_is_not_another_connection(erpsyncd: Erpsyncd, sandbox: Sandb
     assert (2, []) == (report["unchanged"], report["items"])
     assert (0, [], 1) == (run.code, run.json["outcomes"], run.json["counts"]["unchanged"])
     assert {"AuthenticateUsernamePassword", "HasConnections"} >= {call.operation for call in sandbox.calls[calls:]}
+
+
+def test_a_store_is_moved_to_the_other_database(
+    erpsyncd: Erpsyncd, sandbox: SandboxServer, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """With its secrets, its history and what it knows of its tenants; a pass has nothing to do there."""
+    erpsyncd.load(document(sandbox.url, "rest", connection("a") + connection("b")))
+    assert 2 == erpsyncd.run_once().json["counts"]["created"]
+    was_sqlite = not erpsyncd.store_url
+    with postgres.database() as other:
+        target = other if was_sqlite else f"sqlite:///{tmp_path}/moved.db"
+        config = erpsyncd.write("quiet.toml", "[schedule]\nreconcile = 3600\n")
+        with erpsyncd.daemon("--config", str(config)) as daemon:
+            daemon.wait_for("run.finished")
+            refused = erpsyncd("db", "copy", target, "--output", "json")
+            assert (75, "run_in_progress") == (refused.code, refused.error["error_class"])
+            daemon.signal(signal.SIGTERM)
+            assert 0 == daemon.end()
+
+        copied = erpsyncd("db", "copy", target, "--output", "json")
+
+        assert {"tenants": 1, "connections": 2} == {
+            item["table"]: item["rows"] for item in copied.json["items"] if item["table"] in {"tenants", "connections"}
+        }
+        moved = Erpsyncd(tmp_path, target)
+        for noun in ("tenants", "connections", "runs", "checks", "changes"):
+            assert erpsyncd.listed(noun) == moved.listed(noun)
+        assert erpsyncd("export", "--reveal").stdout == moved("export", "--reveal").stdout
+        assert (0, True) == (moved("db", "check").code, moved("db", "check", "--output", "json").json["ok"])
+        run = moved.run_once()
+        assert (0, [], 2) == (run.code, run.json["outcomes"], run.json["counts"]["unchanged"])
+        assert 2 == sum(call.operation == "SaveConnection" for call in sandbox.calls)
+        assert 2 == moved("db", "copy", target).code

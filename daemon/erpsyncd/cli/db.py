@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from erpsyncd import bootstrap
 from erpsyncd.cli.opening import settings_of, store_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation
-from erpsyncd.cli.output import cut, write_json, write_text
+from erpsyncd.cli.output import cut, table, write_json, write_note, write_text
+from erpsyncd.store.addresses import holds_password, read_url
 
 #: So many problems of one kind are shown.
 _MOST_LINES = 50
@@ -63,3 +66,37 @@ def check(invocation: Invocation) -> int:
             write_text("\n".join(f"{one.name}: {line}" for line in cut(one.problems or ("ok",), _MOST_LINES)))
         write_text(f"The store {place} is {'whole, up to date, and its key is here' if is_ok else 'damaged'}.")
     return 0 if is_ok else 1
+
+
+@db.command()
+@click.argument("url")
+@common_options
+@pass_invocation
+def copy(invocation: Invocation, url: str) -> None:
+    """Copy the whole store, history and secrets included, into an empty one at URL.
+
+    From SQLite to PostgreSQL or back. Stop erpsyncd first. Secrets stay encrypted as they are, so
+    the new store needs the same key file. - reads URL from stdin, where no process list shows it.
+
+    \b
+    Examples:
+      erpsyncd db copy postgresql://erpsyncd@db/erpsyncd
+      erpsyncd db copy sqlite:////var/lib/erpsyncd/erpsyncd.db
+    """
+    target = read_url(sys.stdin.readline().strip() if url == "-" else url, "URL")
+    if url != "-" and holds_password(target):
+        write_note(
+            "erpsyncd: warning: the process list shows the password in URL; keep it in ~/.pgpass or PGPASSWORD, or "
+            "write - and give URL on stdin"
+        )
+    settings = settings_of(invocation)
+    with bootstrap.opened_store(settings) as store:
+        copy = store.copy_to(target)
+    if invocation.as_json:
+        keys = {"key_id": copy.key_id, "key_file": str(settings.key_path)}
+        write_json("db_copy", {"place": copy.place, **keys, "items": copy.tables})
+        return
+    write_text(table(("TABLE", "ROWS"), ((one.table, str(one.rows)) for one in copy.tables)))
+    write_text(f"Everything is in {copy.place}. Set store.url to it, and do not start erpsyncd on the old store again.")
+    if copy.key_id is not None:
+        write_text(f"Its secrets open with the same key only: {copy.key_id}, in {settings.key_path}.")

@@ -15,8 +15,8 @@ _SQLITE = ("sqlite", "sqlite+pysqlite")
 _FORMS = "write sqlite:////var/lib/erpsyncd/erpsyncd.db or postgresql://user@host/database"
 
 
-def read_url(text: str) -> URL:
-    """Return where the store is, with the driver that erpsyncd uses.
+def read_url(text: str, name: str = "store.url") -> URL:
+    """Return where the store is, with the driver that erpsyncd uses; `name` is what the text is called in messages.
 
     Raises:
         ConfigurationError: that is no place for a store, or its driver is not installed. The text itself is
@@ -25,12 +25,17 @@ def read_url(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise ConfigurationError(f"store.url cannot be read; {_FORMS}") from None
+        raise ConfigurationError(f"{name} cannot be read; {_FORMS}") from None
     if url.drivername in _SQLITE:
-        return _sqlite(url)
+        return _sqlite(url, name)
     if url.drivername in _POSTGRES:
         return _postgres(url)
-    raise ConfigurationError(f"store.url: erpsyncd cannot keep its store in {url.drivername!r}; {_FORMS}")
+    raise ConfigurationError(f"{name}: erpsyncd cannot keep its store in {url.drivername!r}; {_FORMS}")
+
+
+def holds_password(url: URL) -> bool:
+    """Say whether whoever sees this URL sees a password."""
+    return url.password is not None or "password" in url.query
 
 
 def sqlite_path(url: URL) -> Path | None:
@@ -48,13 +53,11 @@ def shown(url: URL) -> str:
     return str(path) if path is not None else url.set(query={}).render_as_string(hide_password=True)
 
 
-def _sqlite(url: URL) -> URL:
+def _sqlite(url: URL, name: str) -> URL:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        raise ConfigurationError(
-            "store.url must name a file that stays, such as sqlite:////var/lib/erpsyncd/erpsyncd.db"
-        )
+        raise ConfigurationError(f"{name} must name a file that stays, such as sqlite:////var/lib/erpsyncd/erpsyncd.db")
     if url.query:
-        raise ConfigurationError("store.url: a SQLite store takes no options after a question mark")
+        raise ConfigurationError(f"{name}: a SQLite store takes no options after a question mark")
     return url.set(drivername="sqlite+pysqlite", database=str(Path(url.database).absolute()))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
+from sqlalchemy.engine import URL
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant, ImportReport
@@ -13,6 +14,7 @@ from erpsyncd.domain.standing import Overview, Worker
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import UsageError
 from erpsyncd.store import administration, changes, details, integrity, queries, renaming, tables
+from erpsyncd.store.copying import copy_store
 from erpsyncd.store.database import Database
 from erpsyncd.store.details import ConnectionDetail, TenantDetail
 from erpsyncd.store.importing import apply_document
@@ -25,6 +27,7 @@ from erpsyncd.store.views import (
     ChangeView,
     CheckView,
     ConnectionView,
+    Copy,
     Examined,
     OutcomeView,
     Pruned,
@@ -261,6 +264,19 @@ class CommandOperations:
         sealer = self._vault.unlock().sealer
         with self._database.read() as connection:
             return integrity.examine(connection, sealer)
+
+    def copy_to(self, url: URL) -> Copy:
+        """Copy everything into an empty store, sealed as it is, so that the same key opens both.
+
+        Raises:
+            UsageError: the target is not empty, or is this store.
+            RunInProgress: another process works on this one.
+            ConfigurationError: the target cannot be used.
+            StoreError: one of the two databases failed; nothing was copied.
+        """
+        if self._lock is not None:
+            self._lock.acquire()
+        return copy_store(self._database, url)
 
     def prune_history(self, older_than: datetime) -> Pruned:
         """Delete history from before a moment, a little at a time; runs that have not ended are kept."""

@@ -6,6 +6,8 @@ on it. alembic is imported when there is something to upgrade, not before.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib.resources import as_file, files
 
@@ -83,6 +85,20 @@ def upgrade(url: URL) -> bool:
         ConfigurationError: the store is newer than the program, or is none.
         StoreError: the database failed.
     """
+    with upgraded(url) as (_, was_behind):
+        return was_behind
+
+
+@contextmanager
+def upgraded(url: URL) -> Iterator[tuple[Connection, bool]]:
+    """Open a transaction on a store that is at this program's revision; say whether it was not before.
+
+    The upgrade, which may make all tables, is undone together with whatever else fails in the transaction.
+
+    Raises:
+        ConfigurationError: the store is newer than the program, or is none.
+        StoreError: the database failed.
+    """
     place = shown(url)
     # Foreign keys are off, or dropping a table that SQLite can only change by making it anew would empty
     # the tables that refer to it.
@@ -91,12 +107,12 @@ def upgrade(url: URL) -> bool:
         with database_errors_translated(place), to_write(engine).begin() as connection:
             if sqlite_path(url) is None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
-            if standing(connection, place) is Standing.CURRENT:
-                return False
-            migrate(connection, "upgrade", "head")
+            is_behind = standing(connection, place) is not Standing.CURRENT
+            if is_behind:
+                migrate(connection, "upgrade", "head")
+            yield connection, is_behind
     finally:
         engine.dispose()
-    return True
 
 
 def migrate(connection: Connection, direction: str, target: str) -> None:

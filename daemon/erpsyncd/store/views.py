@@ -127,6 +127,25 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """A table that was copied."""
+
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A store that was copied from another one."""
+
+    place: str
+    key_id: str | None
+    """The key that both are encrypted under; None where nothing was encrypted yet."""
+
+    tables: tuple[Copied, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
     """How many rows of history went."""
 
