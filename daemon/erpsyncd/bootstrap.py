@@ -24,6 +24,7 @@ from erpsyncd.domain.documents import ImportReport
 from erpsyncd.domain.plan import Limits
 from erpsyncd.domain.ports import Progress
 from erpsyncd.domain.results import RunReport
+from erpsyncd.domain.unknown_names import no_such_tenant
 from erpsyncd.errors import ConfigurationError, RunInterrupted, UsageError
 from erpsyncd.logs import configure_logging, set_level
 from erpsyncd.settings import Settings, load_settings
@@ -135,9 +136,8 @@ def _raise_if_unknown(store: SqlStore, options: RunOptions) -> None:
     if not options.force and options.selection.is_everything:
         return
     names = {tenant.name for tenant in store.list_tenants()}
-    unknown = options.force - names
-    if unknown:
-        raise UsageError(f"--force names no tenant of the store: {', '.join(sorted(unknown))}")
+    for name in sorted(options.force - names):
+        raise UsageError(f"--force: {no_such_tenant(name, names)}")
     options.selection.raise_if_unknown(names, store.connection_keys)
 
 

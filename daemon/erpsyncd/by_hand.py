@@ -12,6 +12,7 @@ from erpsyncd.domain.adoption import Found, KnownConnection
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import ImportReport
 from erpsyncd.domain.tenants import Tenant
+from erpsyncd.domain.unknown_names import no_such_tenant
 from erpsyncd.errors import UsageError
 from erpsyncd.service.probe import Probe
 from erpsyncd.settings import Settings
@@ -113,5 +114,5 @@ def _known(view: ConnectionView) -> KnownConnection:
 def _tenant(store: SqlStore, name: str) -> Tenant:
     tenant = store.read_tenant(name)
     if tenant is None:
-        raise UsageError(f"there is no tenant {name!r}; see: erpsyncd tenants list")
+        raise no_such_tenant(name, (each.name for each in store.list_tenants()))
     return tenant

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from difflib import get_close_matches
 
 import click
 
@@ -17,9 +16,10 @@ from erpsyncd.cli.options import (
     pass_invocation,
     selection_options,
 )
-from erpsyncd.cli.output import OutputFormat, write_error, write_json, write_text
+from erpsyncd.cli.output import write_causes, write_error, write_json, write_text
 from erpsyncd.domain.selection import Selection
-from erpsyncd.errors import DaemonError, UsageError
+from erpsyncd.domain.unknown_names import meant
+from erpsyncd.errors import Crashed, DaemonError, UsageError
 
 #: Command → where it stands. Each module is imported when its command is used.
 _COMMANDS = {
@@ -57,10 +57,8 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            close = get_close_matches(args[0], _COMMANDS, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else "; see erpsyncd --help"
-            raise click.UsageError(f"there is no command {args[0]!r}{meant}", ctx)
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"there is no command {args[0]!r}{meant(args[0], _COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -131,10 +129,6 @@ def run(arguments: list[str]) -> int:
         )
     except click.exceptions.Exit as exc:
         return exc.exit_code
-    except click.ClickException as exc:
-        return _fail(_usage_error(exc), output_named_in(arguments))
-    except DaemonError as exc:
-        return _fail(exc, invocation.output)
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write("erpsyncd: interrupted\n")
         return 130
@@ -142,12 +136,26 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has enough; say nothing more, also not at exit.
         sys.stdout = None  # Python checks for this when it flushes at exit
         return 1
+    except Exception as exc:  # noqa: BLE001 -- a defect, too, ends in the form that errors have
+        return _fail(exc, invocation, arguments)
     return result if isinstance(result, int) else 0
 
 
-def _fail(error: DaemonError, output: OutputFormat) -> int:
-    write_error(error, output)
-    return error.exit_code
+def _fail(error: Exception, invocation: Invocation, arguments: list[str]) -> int:
+    """Show an error, with `--debug` what led to it, and return its exit code. A defect is always shown whole."""
+    output = invocation.output
+    match error:
+        case DaemonError():
+            shown = error
+        case click.ClickException():
+            shown, output = _usage_error(error), output_named_in(arguments)
+        case _:
+            name = type(error).__name__
+            shown = Crashed(f"a defect ended this command ({name}); please report it with what stands above")
+    if invocation.debug or isinstance(shown, Crashed):
+        write_causes(error)
+    write_error(shown, output)
+    return shown.exit_code
 
 
 def _usage_error(error: click.ClickException) -> UsageError:

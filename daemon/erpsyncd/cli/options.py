@@ -25,6 +25,7 @@ class Invocation:
     output: OutputFormat = OutputFormat.TEXT
     log_format: str | None = None
     log_level: str | None = None
+    debug: bool = False
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -73,6 +74,7 @@ _OPTIONS = (
     _remembered("--output", type=click.Choice(OutputFormat, case_sensitive=False), help="Form of results. [text]"),
     _remembered("--log-format", type=click.Choice(["auto", "console", "json"]), help="Form of logs, on stderr."),
     _remembered("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much is logged."),
+    _remembered("--debug", is_flag=True, help="With an error, show what led to it."),
 )
 
 

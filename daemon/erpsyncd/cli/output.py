@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import textwrap
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -62,6 +63,21 @@ def write_error(error: DaemonError, output: OutputFormat) -> None:
         "problems": list(error.problems) if isinstance(error, ConfigurationError) else [],
     }
     sys.stderr.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def write_causes(error: BaseException) -> None:
+    """Write what led to an error to stderr, its root first. Python's tracebacks have no values of variables."""
+    from erpsyncd.logs import redact_text  # noqa: PLC0415 -- most command lines end well
+
+    causes = traceback.TracebackException.from_exception(error)
+    link: traceback.TracebackException | None = causes
+    while link is not None:
+        # How click came to the command is the same each time, and longer than all the rest.
+        own = [frame for frame in link.stack if "/click/" not in frame.filename]
+        link.stack = traceback.StackSummary.from_list(own)
+        link = link.__cause__ or link.__context__
+    # What a library says in its own words may hold an address with a password in it.
+    sys.stderr.write(printable(redact_text("".join(causes.format()))))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

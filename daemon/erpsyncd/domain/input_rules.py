@@ -21,8 +21,14 @@ _CONTROL = re.compile("[\u0000-\u001f\u007f-\u009f\u2028\u2029]")
 
 def near_miss(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean "…"?` for the known word that `word` resembles most, else an empty text."""
+    meant = closest(word, known)
+    return "" if meant is None else f'; did you mean "{meant}"?'
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that `word` resembles most, if it resembles one at all."""
     close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.7)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    return close[0] if close else None
 
 
 def text_problem(text: str) -> str | None:

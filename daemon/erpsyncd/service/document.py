@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, ConnectionTemplate, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
-from erpsyncd.domain.input_rules import name_problem, path_problem, text_problem, title_problem, url_problem
+from erpsyncd.domain.input_rules import (
+    name_problem,
+    near_miss,
+    path_problem,
+    text_problem,
+    title_problem,
+    url_problem,
+)
 from erpsyncd.domain.proxies import parse_proxy, proxy_problem
 from erpsyncd.domain.secrets import Template
 from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, AuthKind, Protocol, TenantSpec
@@ -68,7 +75,7 @@ _VENDOR_RATE = 10
 
 
 def read_documents(
-    sources: Sequence[tuple[str, bytes]], *, stored_tenants: Callable[[], Container[str]] | None = None
+    sources: Sequence[tuple[str, bytes]], *, stored_tenants: Callable[[], Collection[str]] | None = None
 ) -> Document:
     """Read the files of one import together, each given as its name (`-` for stdin) and its content.
 
@@ -124,14 +131,15 @@ def document_warnings(document: Document) -> tuple[str, ...]:
 def _strangers(
     tenants: Sequence[DocumentTenant],
     connections: Sequence[DocumentConnection],
-    stored_tenants: Callable[[], Container[str]],
+    stored_tenants: Callable[[], Collection[str]],
 ) -> Iterator[str]:
     described = {tenant.spec.name for tenant in tenants}
     strange = [entry for entry in connections if entry.tenant and entry.tenant not in described]
     stored = stored_tenants() if strange else frozenset[str]()
     for entry in strange:
         if entry.tenant not in stored:
-            yield f"{entry.place}: there is no tenant {entry.tenant!r}, neither here nor in the store"
+            hint = near_miss(entry.tenant, described.union(stored))
+            yield f"{entry.place}: there is no tenant {entry.tenant!r}, neither here nor in the store{hint}"
 
 
 def _read_top(name: str, content: bytes, problems: list[str]) -> TableReader | None:

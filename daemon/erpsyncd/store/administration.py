@@ -9,6 +9,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, Table, delete,
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.tenants import TenantId
+from erpsyncd.domain.unknown_names import no_such_connection, no_such_tenant
 from erpsyncd.errors import UsageError
 from erpsyncd.store.database import Database
 from erpsyncd.store.history import INTERRUPTED
@@ -77,7 +78,7 @@ def remove_connection(connection: Connection, tenant: str, key: str) -> None:
     tenant_id = find_tenant(connection, tenant)
     gone = connection.execute(delete(connections).where(connections.c.tenant_id == tenant_id, connections.c.key == key))
     if gone.rowcount == 0:
-        raise UsageError(f"tenant {tenant!r} has no connection {key!r}; see: erpsyncd connections list")
+        raise no_connection(connection, tenant_id, tenant, key)
     connection.execute(
         update(tenants).where(tenants.c.id == tenant_id).values(connection_count=tenants.c.connection_count - 1)
     )
@@ -104,7 +105,7 @@ def resolve_connection(
     this = (connections.c.tenant_id == tenant_id, connections.c.key == key)
     row = connection.execute(select(connections.c.id, connections.c.config_fields).where(*this)).one_or_none()
     if row is None:
-        raise UsageError(f"tenant {tenant!r} has no connection {key!r}; see: erpsyncd connections list")
+        raise no_connection(connection, tenant_id, tenant, key)
     owner = connection.execute(
         select(connections.c.key).where(
             connections.c.tenant_id == tenant_id,
@@ -144,8 +145,19 @@ def find_tenant(connection: Connection, name: str) -> TenantId:
     query = select(tenants.c.id).where(tenants.c.name == name).with_for_update(key_share=True)
     tenant_id: TenantId | None = connection.execute(query).scalar_one_or_none()
     if tenant_id is None:
-        raise UsageError(f"there is no tenant {name!r}; see: erpsyncd tenants list")
+        raise no_tenant(connection, name)
     return tenant_id
+
+
+def no_tenant(connection: Connection, name: str) -> UsageError:
+    """Return the error for a tenant that the store does not have."""
+    return no_such_tenant(name, connection.execute(select(tenants.c.name)).scalars())
+
+
+def no_connection(connection: Connection, tenant_id: TenantId, tenant: str, key: str) -> UsageError:
+    """Return the error for a connection that a tenant does not have."""
+    known = connection.execute(select(connections.c.key).where(connections.c.tenant_id == tenant_id)).scalars()
+    return no_such_connection(tenant, key, known)
 
 
 def prune_history(database: Database, *, older_than: datetime, batch: int = _PRUNE_BATCH) -> Pruned:

@@ -12,7 +12,6 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant, ImportReport
 from erpsyncd.domain.standing import Overview, Worker
 from erpsyncd.domain.tenants import Tenant
-from erpsyncd.errors import UsageError
 from erpsyncd.store import administration, changes, details, integrity, queries, renaming, tables
 from erpsyncd.store.copying import copy_store
 from erpsyncd.store.database import Database
@@ -68,8 +67,8 @@ class CommandOperations:
             found = [read_tenant(row, reader) for row in connection.execute(select_tenants(*where))]
             names = {one.id: one.name for one in found}
             kept = [read_connection(row, reader) for row in connection.execute(select_connections(*where))]
-        for unknown in sorted(tenants - set(names.values())):
-            raise UsageError(f"there is no tenant {unknown!r}; see: erpsyncd tenants list")
+            for unknown in sorted(tenants - set(names.values())):
+                raise administration.no_tenant(connection, unknown)
         entries = [
             DocumentConnection(
                 tenant=names[row.tenant_id], key=row.key, present=row.present, template=row.template, place="store"

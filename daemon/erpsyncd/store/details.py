@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, select
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.secrets import Secret
-from erpsyncd.errors import UsageError
 from erpsyncd.store import queries
+from erpsyncd.store.administration import find_tenant, no_connection, no_tenant
 from erpsyncd.store.tables import connections, intents, outcomes, tenants
 from erpsyncd.store.views import CheckView, ConnectionView, TenantView
 
@@ -94,7 +94,7 @@ def get_connection(connection: Connection, tenant: str, key: str, *, history: in
     """
     found = queries.list_connections(connection, tenant=tenant, key=key)
     if not found:
-        raise UsageError(f"tenant {tenant!r} has no connection {key!r}; see: erpsyncd connections list")
+        raise no_connection(connection, find_tenant(connection, tenant), tenant, key)
     (view,) = found
     row = connection.execute(
         select(connections)
@@ -124,7 +124,7 @@ def get_tenant(connection: Connection, name: str, *, now: datetime) -> TenantDet
     """
     found = queries.list_tenants(connection, now=now, name=name)
     if not found:
-        raise UsageError(f"there is no tenant {name!r}; see: erpsyncd tenants list")
+        raise no_tenant(connection, name)
     row = connection.execute(select(tenants).where(tenants.c.name == name)).one()
     checks = queries.list_checks(connection, tenant=name, limit=1)
     return TenantDetail(

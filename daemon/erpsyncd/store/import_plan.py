@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection
+from erpsyncd.domain.input_rules import near_miss
 from erpsyncd.domain.tenants import Tenant, TenantSpec
 
 Address: TypeAlias = tuple[str, str]
@@ -39,6 +40,8 @@ class StoredSide:
     """With `prune` all others of the document's tenants, else at least those with a name that it gives too."""
 
     with_intent: frozenset[ConnectionRowId] = frozenset()
+    names: frozenset[str] = frozenset()
+    """Of all tenants, where the document names one that neither it nor the store has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +199,8 @@ def _unknown_tenants(document: Document, stored: StoredSide) -> Iterator[str]:
     known = {*stored.tenants, *(tenant.spec.name for tenant in document.tenants)}
     for entry in document.connections:
         if entry.tenant not in known:
-            yield f"{entry.place}: there is no tenant {entry.tenant!r}, neither here nor in the store"
+            hint = near_miss(entry.tenant, known.union(stored.names))
+            yield f"{entry.place}: there is no tenant {entry.tenant!r}, neither here nor in the store{hint}"
 
 
 def _moved_connectors(document: Document, stored: StoredSide) -> Iterator[str]:

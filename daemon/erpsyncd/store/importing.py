@@ -70,7 +70,14 @@ def _read_stored_side(
         connections=rows,
         others=tuple(_read_others(connection, document, known, prune=prune)),
         with_intent=_with_intent(connection, known),
+        names=_names_to_suggest(connection, document, known),
     )
+
+
+def _names_to_suggest(connection: Connection, document: Document, known: Mapping[str, Tenant]) -> frozenset[str]:
+    if named_tenants(document) <= known.keys() | {tenant.spec.name for tenant in document.tenants}:
+        return frozenset()
+    return frozenset(connection.execute(select(tenants.c.name)).scalars())
 
 
 def _read_tenants(connection: Connection, sealer: Sealer, document: Document, *, lock: bool) -> dict[str, Tenant]:

@@ -16,7 +16,7 @@ from erpsyncd.domain.secrets import Template
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import StoreError, TenantLeased, Unsettled, UsageError
 from erpsyncd.store import leases
-from erpsyncd.store.administration import find_tenant
+from erpsyncd.store.administration import find_tenant, no_connection
 from erpsyncd.store.rows import Values, read_tenant_spec, write_tenant_spec
 from erpsyncd.store.sealing import Sealer, StoredTemplate, config_fields_of
 from erpsyncd.store.tables import connections, intents, tenants
@@ -70,7 +70,7 @@ def rename_connection(
     )
     found = {row.key: row for row in connection.execute(keys)}
     if key not in found:
-        raise UsageError(f"tenant {tenant!r} has no connection {key!r}; see: erpsyncd connections list")
+        raise no_connection(connection, tenant_id, tenant, key)
     if new_key in found:
         raise UsageError(f"tenant {tenant!r} has a connection {new_key!r} already; see: erpsyncd connections list")
     row = found[key]
