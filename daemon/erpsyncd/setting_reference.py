@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from erpsyncd import setting_sections
 from erpsyncd.domain.schedules import format_duration
-from erpsyncd.setting_sections import Sections, environment_name, setting_types
+from erpsyncd.setting_sections import Sections, Settings, environment_name, setting_types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,44 @@ class SettingDescription:
     """As TOML writes it."""
 
     docstring: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingInForce:
+    """One setting with the value that counts now."""
+
+    name: str
+    value: str | int | bool
+    """Durations as a text, such as `15m`; a password in an address is left out."""
+
+    source: str
+    """`default`, a file, a name in the environment, or `command line`."""
+
+    description: str
+
+
+def settings_in_force(settings: Settings, *, without_password: Callable[[str], str]) -> tuple[SettingInForce, ...]:
+    """Return every setting in the order of the file; `without_password` is asked about the store's address."""
+    derived = {
+        "store.url": without_password(settings.store_url),
+        "state.directory": str(settings.state_directory),
+        "state.key_file": str(settings.key_path),
+    }
+    values = settings.model_dump(include=set(Sections.model_fields))
+    return tuple(
+        SettingInForce(
+            name=setting.path,
+            value=derived.get(setting.path) or _plain(values[section][key]),
+            source=settings.sources.get(setting.path, "default"),
+            description=setting.docstring,
+        )
+        for setting in describe_settings()
+        for section, key in [setting.path.split(".")]
+    )
+
+
+def _plain(value: timedelta | str | int | bool) -> str | int | bool:  # noqa: FBT001 -- a value to be shown
+    return format_duration(value) if isinstance(value, timedelta) else value
 
 
 def describe_settings() -> tuple[SettingDescription, ...]:

@@ -214,6 +214,9 @@ class Settings(Sections):
     state_directory: Path
     store_url: str = Field(repr=False)
     key_path: Path
+    sources: dict[str, str] = Field(default_factory=dict)
+    """Where the value of each setting that was given came from: a file, a name in the environment, `command line`."""
+
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one sentence each; for the log."""
 

@@ -60,6 +60,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapp
         state_directory=directory,
         store_url=sections.store.url or f"sqlite:///{directory / 'erpsyncd.db'}",
         key_path=_key_path(sections, environ, directory),
+        sources=given.sources | _systemd_sources(sections, environ),
         warnings=tuple(_warnings(sections)),
     )
 
@@ -72,12 +73,16 @@ class _Given:
     places: dict[str, str] = field(default_factory=dict)
     """Where the value of a setting came from, for messages."""
 
+    sources: dict[str, str] = field(default_factory=dict)
+    """The same, as `config show` has it: the layer alone."""
+
     problems: list[str] = field(default_factory=list)
 
-    def put(self, setting: str, value: object, place: str) -> None:
+    def put(self, setting: str, value: object, source: str, place: str) -> None:
         section, _, key = setting.partition(".")
         self.values.setdefault(section, {})[key] = value
         self.places[setting] = place
+        self.sources[setting] = source
 
 
 # The layers ----------------------------------------------------------------------------------------------------
@@ -124,7 +129,7 @@ def _add_file(given: _Given, file: Path) -> None:
             for key, value in table.items():
                 setting, place = f"{section}.{key}", f"{file}: {section}.{key}"
                 if setting in settings:
-                    given.put(setting, value, place)
+                    given.put(setting, value, str(file), place)
                 else:
                     given.problems.append(f"{place}: there is no setting of this name{_alike(setting)}")
 
@@ -142,7 +147,7 @@ def _add_environment(given: _Given, environ: Mapping[str, str]) -> None:
         if not name.startswith(ENVIRONMENT_PREFIX):
             continue
         if name in names:
-            given.put(names[name], _from_text(names[name], environ[name]), name)
+            given.put(names[name], _from_text(names[name], environ[name]), name, name)
         else:
             given.problems.append(f"{name}: there is no setting of this name{near_miss(name, names)}")
 
@@ -153,7 +158,7 @@ def _add_overrides(given: _Given, overrides: Mapping[str, object]) -> None:
             given.problems.append(f"command line: {setting}: there is no setting of this name{_alike(setting)}")
         elif value is not None:
             text = _from_text(setting, value) if isinstance(value, str) else value
-            given.put(setting, text, f"command line: {setting}")
+            given.put(setting, text, "command line", f"command line: {setting}")
 
 
 def _from_text(setting: str, text: str) -> object:
@@ -234,6 +239,16 @@ def _state_directory(sections: Sections, environ: Mapping[str, str]) -> Path:
     return _home(environ) / ".local" / "state" / "erpsyncd"
 
 
+def _systemd_sources(sections: Sections, environ: Mapping[str, str]) -> dict[str, str]:
+    """Name what systemd decides: where to keep state, always; where the key is, unless that is set."""
+    found = {}
+    if environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        found["state.directory"] = "STATE_DIRECTORY"
+    if not sections.state.key_file and _credential_key(environ):
+        found["state.key_file"] = "CREDENTIALS_DIRECTORY"
+    return found
+
+
 def _home(environ: Mapping[str, str]) -> Path:
     if environ.get("HOME", "").startswith("/"):
         return Path(environ["HOME"])
@@ -246,7 +261,10 @@ def _home(environ: Mapping[str, str]) -> Path:
 def _key_path(sections: Sections, environ: Mapping[str, str], directory: Path) -> Path:
     if sections.state.key_file:
         return Path(sections.state.key_file)
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and (Path(credentials) / _CREDENTIAL).is_file():
-        return Path(credentials) / _CREDENTIAL
-    return directory / _CREDENTIAL
+    return _credential_key(environ) or directory / _CREDENTIAL
+
+
+def _credential_key(environ: Mapping[str, str]) -> Path | None:
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    path = Path(directory) / _CREDENTIAL if directory else None
+    return path if path and path.is_file() else None

@@ -73,7 +73,8 @@ def test_the_shipped_file_shows_the_defaults(tmp_path: Path) -> None:
 
     settings = load(text, environ, tmp_path=tmp_path)
 
-    assert settings == load_settings(None, HOME, {}).model_copy(update={"file": tmp_path / "erpsyncd.toml"})
+    told_by_the_file = {"file": tmp_path / "erpsyncd.toml", "sources": settings.sources}
+    assert settings == load_settings(None, HOME, {}).model_copy(update=told_by_the_file)
     sections = re.split(r"^\[(\w+)\]$", text, flags=re.MULTILINE)[1:]
     found = [
         f"{section}.{key}"

@@ -25,6 +25,7 @@ from erpsyncd.errors import Crashed, DaemonError, UsageError
 _COMMANDS = {
     "changes": "erpsyncd.cli.changes:changes",
     "checks": "erpsyncd.cli.history:checks",
+    "config": "erpsyncd.cli.config:config",
     "connections": "erpsyncd.cli.connections:connections",
     "db": "erpsyncd.cli.db:db",
     "demo": "erpsyncd.cli.demo:demo",

@@ -53,6 +53,15 @@ def shown(url: URL) -> str:
     return str(path) if path is not None else url.set(query={}).render_as_string(hide_password=True)
 
 
+def without_password(text: str) -> str:
+    """Return an address for `config show`: as it was given, but for what may be secret in it."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        return "***"
+    return url.set(query={}).render_as_string(hide_password=True) + ("?***" if url.query else "")
+
+
 def _sqlite(url: URL, name: str) -> URL:
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise ConfigurationError(f"{name} must name a file that stays, such as sqlite:////var/lib/erpsyncd/erpsyncd.db")

@@ -1,0 +1,44 @@
+"""`erpsyncd config`: the settings."""
+
+from __future__ import annotations
+
+import click
+
+from erpsyncd.cli.opening import settings_of
+from erpsyncd.cli.options import Invocation, common_options, pass_invocation
+from erpsyncd.cli.output import as_json, table, write_json, write_text
+from erpsyncd.setting_reference import settings_in_force
+from erpsyncd.store.addresses import without_password
+
+
+@click.group()
+def config() -> None:
+    """Look at the settings.
+
+    \b
+    Example:
+      erpsyncd config show
+    """
+
+
+@config.command()
+@common_options
+@pass_invocation
+def show(invocation: Invocation) -> None:
+    """Show every setting with its value in force and where it comes from.
+
+    Passwords are left out. What a setting means stands in the JSON output, and
+    in erpsyncd.toml.
+
+    \b
+    Examples:
+      erpsyncd config show
+      erpsyncd config show --config ./erpsyncd.toml --output json
+    """
+    settings = settings_of(invocation)
+    items = settings_in_force(settings, without_password=without_password)
+    if invocation.as_json:
+        file = str(settings.file) if settings.file else None
+        write_json("config", {"file": file, "items": [as_json(item) for item in items]})
+        return
+    write_text(table(("SETTING", "VALUE", "FROM"), ((item.name, item.value, item.source) for item in items)))
