@@ -33,7 +33,7 @@ from erpsyncd.store.addresses import read_url, sqlite_path
 from erpsyncd.store.failures import file_error
 
 if TYPE_CHECKING:
-    from erpsyncd.domain.ports import TenantApis
+    from erpsyncd.netserver.apis import NetServerApis
     from erpsyncd.service.daemon import Reloaded, Schedule
     from erpsyncd.service.policy import Policy, RunOptions
     from erpsyncd.service.reconciler import Reconciler
@@ -219,7 +219,7 @@ def _reconciler(settings: Settings, store: SqlStore, environ: Mapping[str, str])
     )
 
 
-def tenant_apis(settings: Settings) -> TenantApis:
+def tenant_apis(settings: Settings) -> NetServerApis:
     """Return what opens tenants, with the limits of the settings."""
     from erpsyncd.netserver.apis import NetServerApis  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.netserver.limits import RemoteLimits  # noqa: PLC0415 -- as above
@@ -320,7 +320,16 @@ def _prepare(directory: Path) -> None:
     except OSError as exc:
         sentence = f"the state directory {directory} cannot be made"
         raise file_error(sentence, exc, remedy="set state.directory or run as the service's user") from exc
-    owner = directory.stat().st_uid
+    refuse_another_users(directory)
+
+
+def refuse_another_users(directory: Path) -> None:
+    """Refuse, as root, to work in a state directory of somebody else.
+
+    Raises:
+        ConfigurationError: with the command to run instead.
+    """
+    owner = directory.stat().st_uid if directory.exists() else os.geteuid()
     if os.geteuid() == 0 and owner != 0:
         # Root's files in there would be closed to the service.
         name = _user_name(owner)

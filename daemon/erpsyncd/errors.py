@@ -38,7 +38,7 @@ have *worked*, which decides whether repeating *harms* (design.md §5.1).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class Effect(StrEnum):
@@ -52,6 +52,20 @@ class Effect(StrEnum):
 
     UNCERTAIN = "uncertain"
     """Everything else: a create may have happened."""
+
+
+class Problem(str):
+    """One thing that is wrong with what somebody wrote: a line for people, its two parts for programs."""
+
+    __slots__ = ("place", "reason")
+    place: str
+    reason: str
+
+    def __new__(cls, place: str, reason: str) -> Self:
+        """Return the line."""
+        line = super().__new__(cls, f"{place}: {reason}")
+        line.place, line.reason = place, reason
+        return line
 
 
 class DaemonError(Exception):

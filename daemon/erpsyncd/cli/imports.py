@@ -39,7 +39,7 @@ def import_(invocation: Invocation, files: tuple[Path, ...], *, prune: bool, dry
       erpsyncd import acme.toml
       erpsyncd import --prune --dry-run tenants/*.toml
     """
-    sources = [(str(path), _read(path)) for path in files]
+    sources = [(str(path), read_source(path)) for path in files]
     settings = settings_of(invocation)
     report, warnings = bootstrap.import_documents(
         settings, sources, invocation.environ, prune=prune, dry_run=dry_run, resolve=resolve
@@ -92,7 +92,8 @@ def _sum(report: ImportReport, *, dry_run: bool) -> str:
     )
 
 
-def _read(path: Path) -> bytes:
+def read_source(path: Path) -> bytes:
+    """Return what a file holds, or standard input for `-`."""
     if str(path) == "-":
         return sys.stdin.buffer.read()
     try:

@@ -36,6 +36,7 @@ _COMMANDS = {
     "sandbox": "erpsyncd.cli.sandbox:sandbox",
     "status": "erpsyncd.cli.status:status",
     "tenants": "erpsyncd.cli.tenants:tenants",
+    "validate": "erpsyncd.cli.validate:validate",
     "version": "erpsyncd.cli.main:version",
 }
 

@@ -17,7 +17,7 @@ from erpsyncd.domain.input_rules import (
 from erpsyncd.domain.proxies import parse_proxy, proxy_problem
 from erpsyncd.domain.secrets import Template
 from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, AuthKind, Protocol, TenantSpec
-from erpsyncd.errors import ConfigurationError
+from erpsyncd.errors import ConfigurationError, Problem
 from erpsyncd.service.formats import Unreadable, read_content
 from erpsyncd.service.tables import TableReader, kind_of
 
@@ -121,8 +121,10 @@ def read_entries(place: str, *, tenants: Iterable[object] = (), connections: Ite
 def document_warnings(document: Document) -> tuple[str, ...]:
     """Return what is allowed but hardly meant, one sentence each with its place."""
     return tuple(
-        f"{tenant.place}.calls_per_second: is above {_VENDOR_RATE}, the most that the vendor allows "
-        f"({tenant.spec.name})"
+        Problem(
+            f"{tenant.place}.calls_per_second",
+            f"is above {_VENDOR_RATE}, the most that the vendor allows ({tenant.spec.name})",
+        )
         for tenant in document.tenants
         if tenant.spec.calls_per_second > _VENDOR_RATE
     )
@@ -139,7 +141,7 @@ def _strangers(
     for entry in strange:
         if entry.tenant not in stored:
             hint = near_miss(entry.tenant, described.union(stored))
-            yield f"{entry.place}: there is no tenant {entry.tenant!r}, neither here nor in the store{hint}"
+            yield Problem(entry.place, f"there is no tenant {entry.tenant!r}, neither here nor in the store{hint}")
 
 
 def _read_top(name: str, content: bytes, problems: list[str]) -> TableReader | None:
@@ -147,13 +149,13 @@ def _read_top(name: str, content: bytes, problems: list[str]) -> TableReader | N
     try:
         value = read_content(name, content)
     except Unreadable as exc:
-        problems.append(f"{name}: {exc}")
+        problems.append(Problem(name, str(exc)))
         return None
     if not isinstance(value, dict):
-        problems.append(f"{name}: must hold [[tenants]] and [[connections]], not {kind_of(value)}")
+        problems.append(Problem(name, f"must hold [[tenants]] and [[connections]], not {kind_of(value)}"))
         return None
     if not value:
-        problems.append(f"{name}: is empty: it has neither [[tenants]] nor [[connections]]")
+        problems.append(Problem(name, "is empty: it has neither [[tenants]] nor [[connections]]"))
         return None
     top = TableReader(value, f"{name}: ", problems)
     top.refuse_unknown(("version", "kind", "tenants", "connections"), RESERVED_KEYS)
@@ -271,13 +273,13 @@ def _same_names(connections: Iterable[DocumentConnection]) -> Iterator[str]:
             else "reads in one language as another connection of this tenant and connector, so that after a create "
             "without an answer nobody could tell which of the two is there"
         )
-        yield f"{item.place}.display_name: {reason}; the first is {other.place}.display_name"
+        yield Problem(f"{item.place}.display_name", f"{reason}; the first is {other.place}.display_name")
 
 
 def _twice(reason: str, entries: Iterable[tuple[tuple[str, ...], str]]) -> Iterator[str]:
     first: dict[tuple[str, ...], str] = {}
     for identity, place in entries:
         if identity in first:
-            yield f"{place}: {reason}; the first is {first[identity]}"
+            yield Problem(place, f"{reason}; the first is {first[identity]}")
         elif all(identity):  # what is missing was noted as such
             first[identity] = place

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from erpsyncd.domain.documents import Document
 from erpsyncd.domain.secrets import Reference, Scheme, Template
-from erpsyncd.errors import ConfigurationError
+from erpsyncd.errors import ConfigurationError, Problem
 from erpsyncd.files import MAX_PEM_BYTES, FileUnreadable, read_regular_file
 from erpsyncd.service.secrets import SecretResolver
 
@@ -30,7 +30,7 @@ def check_references(document: Document, *, resolver: SecretResolver, resolve: b
     problems = (
         *_unreadable_files(document),
         *(
-            f"{places[0]}: {missing[reference]}" + (f" (and {len(places) - 1} more places)" if places[1:] else "")
+            Problem(places[0], missing[reference] + (f" (and {len(places) - 1} more places)" if places[1:] else ""))
             for reference, places in users.items()
             if reference in missing
         ),
@@ -46,7 +46,7 @@ def _unreadable_files(document: Document) -> Iterator[str]:
             try:
                 read_regular_file(Path(path), max_bytes=MAX_PEM_BYTES)
             except FileUnreadable as exc:
-                yield f"{tenant.place}.{key}: {path} {exc} ({tenant.spec.name})"
+                yield Problem(f"{tenant.place}.{key}", f"{path} {exc} ({tenant.spec.name})")
 
 
 def _templates(document: Document) -> Iterator[tuple[str, Template]]:

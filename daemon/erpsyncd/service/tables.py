@@ -16,6 +16,7 @@ from typing import Any
 from erpsyncd.domain.connections import MAX_CONFIG_KEY, MAX_CONFIG_VALUE
 from erpsyncd.domain.input_rules import line_problem, near_miss, text_problem
 from erpsyncd.domain.secrets import Template, parse_template
+from erpsyncd.errors import Problem
 from erpsyncd.service.formats import Table, Unclear
 
 #: Widest whole number that the remote's `xs:int` holds.
@@ -53,7 +54,7 @@ class TableReader:
         self._note(self._at(key), reason)
 
     def _note(self, place: str, reason: str) -> None:
-        self._problems.append(f"{place}: {reason}{self.label}")
+        self._problems.append(Problem(place, f"{reason}{self.label}"))
 
     def _at(self, key: str) -> str:
         return f"{self.place}{'' if self.place.endswith(': ') else '.'}{shown(key)}"

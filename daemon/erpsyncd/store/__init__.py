@@ -3,6 +3,8 @@
 Rows stay in here. `open_store` is the way in.
 """
 
+from erpsyncd.store.existing import existing_store, store_standing
+from erpsyncd.store.schema import Standing
 from erpsyncd.store.sql_store import SqlStore, open_store, upgrade_store
 from erpsyncd.store.views import (
     ChangeView,
@@ -24,7 +26,10 @@ __all__ = [
     "Pruned",
     "RunView",
     "SqlStore",
+    "Standing",
     "TenantView",
+    "existing_store",
     "open_store",
+    "store_standing",
     "upgrade_store",
 ]

@@ -10,6 +10,7 @@ from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, Sta
 from erpsyncd.domain.documents import Document, DocumentConnection
 from erpsyncd.domain.input_rules import near_miss
 from erpsyncd.domain.tenants import Tenant, TenantSpec
+from erpsyncd.errors import Problem
 
 Address: TypeAlias = tuple[str, str]
 """Tenant and key."""
@@ -190,7 +191,7 @@ def _repeated(entries: Iterable[tuple[object, str]], what: str) -> Iterator[str]
     first: dict[object, str] = {}
     for name, place in entries:
         if name in first:
-            yield f"{place}: {what.format(name)} twice; first at {first[name]}"
+            yield Problem(place, f"{what.format(name)} twice; first at {first[name]}")
         else:
             first[name] = place
 
@@ -200,7 +201,7 @@ def _unknown_tenants(document: Document, stored: StoredSide) -> Iterator[str]:
     for entry in document.connections:
         if entry.tenant not in known:
             hint = near_miss(entry.tenant, known.union(stored.names))
-            yield f"{entry.place}: there is no tenant {entry.tenant!r}, neither here nor in the store{hint}"
+            yield Problem(entry.place, f"there is no tenant {entry.tenant!r}, neither here nor in the store{hint}")
 
 
 def _moved_connectors(document: Document, stored: StoredSide) -> Iterator[str]:
@@ -211,9 +212,10 @@ def _moved_connectors(document: Document, stored: StoredSide) -> Iterator[str]:
             continue
         before, now = row.template.erp_connector_id, entry.template.erp_connector_id
         if before != now:
-            yield (
-                f"{entry.place}: erp_connector_id of {entry.tenant}/{entry.key} is {before} and cannot become {now}; "
-                "describe the new connection under a key of its own and mark this one absent"
+            yield Problem(
+                entry.place,
+                f"erp_connector_id of {entry.tenant}/{entry.key} is {before} and cannot become {now}; "
+                "describe the new connection under a key of its own and mark this one absent",
             )
 
 
@@ -242,11 +244,14 @@ def _shared_names(document: Document, stored: StoredSide, *, prune: bool) -> Ite
 def _shared_name(entry: DocumentConnection, holder: _Holder) -> str:
     key, place, name = holder
     template = entry.template
-    what = f"{entry.place}: display_name {template.display_name!r} of connector {template.erp_connector_id}"
+    what = f"display_name {template.display_name!r} of connector {template.erp_connector_id}"
     by = f"in tenant {entry.tenant!r} by {key!r} ({place})"
     if name == template.display_name:
-        return f"{what} is taken {by}; a tenant's connections of one connector need names of their own"
-    return (
+        return Problem(
+            entry.place, f"{what} is taken {by}; a tenant's connections of one connector need names of their own"
+        )
+    return Problem(
+        entry.place,
         f"{what} is taken {by}, whose name is {name!r}; a tenant may list either in one language, and after a create "
-        "without an answer nobody could tell which of the two is there"
+        "without an answer nobody could tell which of the two is there",
     )

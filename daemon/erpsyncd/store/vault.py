@@ -117,6 +117,11 @@ class Vault:
         return founded
 
 
+def has_key(connection: Connection) -> bool:
+    """Whether the store was given a key, which happens with the first thing that is put into it."""
+    return _read_metadata(connection) is not None
+
+
 def _row(metadata: _Metadata) -> dict[str, object]:
     return {
         "id": 1,
