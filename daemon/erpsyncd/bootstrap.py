@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import secrets
-import shlex
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,12 +22,12 @@ from erpsyncd.domain.plan import Limits
 from erpsyncd.domain.ports import Progress
 from erpsyncd.domain.results import RunReport
 from erpsyncd.domain.unknown_names import no_such_tenant
-from erpsyncd.errors import ConfigurationError, RunInterrupted, UsageError
+from erpsyncd.errors import RunInterrupted, UsageError
 from erpsyncd.logs import configure_logging, set_level
 from erpsyncd.settings import Settings, load_settings
+from erpsyncd.state_directory import prepare
 from erpsyncd.store import SqlStore, open_store, upgrade_store
 from erpsyncd.store.addresses import read_url, sqlite_path
-from erpsyncd.store.failures import file_error
 
 if TYPE_CHECKING:
     from erpsyncd.netserver.apis import NetServerApis
@@ -65,7 +62,7 @@ def opened_store(settings: Settings) -> Iterator[SqlStore]:
     Raises:
         ConfigurationError: the store or its directory cannot be used as it is.
     """
-    _prepare(settings.state_directory)
+    prepare(settings.state_directory)
     # A key in a place of the operator's choice is the operator's to make; the one in the state directory is ours.
     ours = settings.key_path == settings.state_directory / "erpsyncd.key"
     with open_store(
@@ -76,7 +73,7 @@ def opened_store(settings: Settings) -> Iterator[SqlStore]:
 
 def upgrade(settings: Settings) -> bool:
     """Upgrade the store's schema; say whether there was anything to do."""
-    _prepare(settings.state_directory)
+    prepare(settings.state_directory)
     return upgrade_store(settings.store_url)
 
 
@@ -306,39 +303,3 @@ def _restart_needed(at_start: Settings, now: Settings) -> tuple[str, ...]:
         "log.format": (at_start.log.format, now.log.format),
     }
     return tuple(name for name, (before, after) in pairs.items() if before != after)
-
-
-def _prepare(directory: Path) -> None:
-    """Make the state directory, closed to others, where it is not there yet.
-
-    Raises:
-        ConfigurationError: it cannot be made, or belongs to somebody else.
-        StoreError: there is no room for it.
-    """
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        sentence = f"the state directory {directory} cannot be made"
-        raise file_error(sentence, exc, remedy="set state.directory or run as the service's user") from exc
-    refuse_another_users(directory)
-
-
-def refuse_another_users(directory: Path) -> None:
-    """Refuse, as root, to work in a state directory of somebody else.
-
-    Raises:
-        ConfigurationError: with the command to run instead.
-    """
-    owner = directory.stat().st_uid if directory.exists() else os.geteuid()
-    if os.geteuid() == 0 and owner != 0:
-        # Root's files in there would be closed to the service.
-        name = _user_name(owner)
-        command = shlex.join(["sudo", "-u", name, "erpsyncd", *sys.argv[1:]])
-        raise ConfigurationError(f"the state directory {directory} belongs to {name}; run: {command}")
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"

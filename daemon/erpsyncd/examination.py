@@ -1,76 +1,129 @@
-"""What `validate` and `doctor` look at: built and closed as in `bootstrap`, but nothing is made or changed."""
+"""What `doctor` looks at: built and closed as in `bootstrap`, but nothing is made or changed, here or anywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
+from datetime import UTC, datetime
 
-from erpsyncd.bootstrap import refuse_another_users, secret_resolver
-from erpsyncd.domain.documents import Document
-from erpsyncd.errors import ConfigurationError, Problem
+from erpsyncd.bootstrap import secret_resolver, tenant_apis
+from erpsyncd.domain.findings import Finding, Result, finding_from
+from erpsyncd.domain.secrets import Reference
+from erpsyncd.domain.tenants import Tenant
+from erpsyncd.domain.unknown_names import no_such_tenant
+from erpsyncd.errors import ConfigurationError
+from erpsyncd.service.local_checks import (
+    check_clock,
+    check_references,
+    check_room,
+    check_settings_file,
+    check_state,
+)
 from erpsyncd.settings import Settings
-from erpsyncd.store import Standing, existing_store, store_standing
-from erpsyncd.store.import_plan import StoredSide, find_problems
+from erpsyncd.state_directory import refuse_another_users
+from erpsyncd.store import SqlStore, examine_store, existing_store
+from erpsyncd.store.addresses import database_file, without_password
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
-    """What is wrong with documents, and what is only doubtful; one line each, with its place."""
-
-    problems: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-
-
-def validate_documents(
-    settings: Settings, sources: Sequence[tuple[str, bytes]], environ: Mapping[str, str], *, resolve: bool
-) -> Validation:
-    """Check documents as an import would, all of it, and against the store if there is one.
+def examine(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    tenants: Collection[str],
+    local: bool,
+    retry: bool,
+) -> tuple[Finding, ...]:
+    """Look at this machine and, unless `local`, at these tenants, or at all of them; change nothing anywhere.
 
     Raises:
-        ConfigurationError: the store that is there cannot be used.
-        StoreError: the store does not answer.
+        UsageError: a name is no tenant's.
     """
-    from erpsyncd.service.document import document_warnings, read_documents  # noqa: PLC0415 -- as in bootstrap
-    from erpsyncd.service.document_references import check_references  # noqa: PLC0415 -- as above
-
-    refuse_another_users(settings.state_directory)
+    found = [*_about_settings(settings), *_about_files(settings)]
     try:
-        document = read_documents(sources, stored_tenants=lambda: _stored_tenants(settings))
+        refuse_another_users(settings.state_directory)
     except ConfigurationError as exc:
-        return Validation(problems=exc.problems)
-    resolver = secret_resolver(environ)
-    references = _problems_of(lambda: check_references(document, resolver=resolver, resolve=resolve))
-    return Validation(
-        problems=(*references, *_problems_in_store(settings, document)),
-        warnings=(*document_warnings(document), *_not_compared(settings)),
+        return (*found, finding_from(exc, "database", otherwise="run it as the service's user"))
+    about_store = tuple(examine_store(settings.store_url, key_path=settings.key_path))
+    usable = all(finding.result is not Result.FAILED for finding in about_store)
+    found += about_store
+    with existing_store(settings.store_url, key_path=settings.key_path) if usable else nullcontext() as store:
+        last_run = next(iter(store.list_runs(limit=1)), None) if store else None
+        found.append(check_clock(datetime.now(UTC), last_run.started_at if last_run else None))
+        if store is not None:
+            found += asyncio.run(_about_tenants(settings, store, environ, tenants, local=local, retry=retry))
+        elif usable and tenants:
+            raise no_such_tenant(next(iter(tenants)), ())
+    if not usable:
+        detail = "not looked at, because the store cannot be used as it is"
+        found.append(Finding(check="tenants", result=Result.NOTE, detail=detail, remedy="put the store right first"))
+    return tuple(found)
+
+
+def settings_problems(error: ConfigurationError) -> tuple[Finding, ...]:
+    """Return the findings about settings that cannot be used; there is nothing else to look at then."""
+    return tuple(
+        finding_from(ConfigurationError(problem), "settings", otherwise="correct it there; see: erpsyncd config show")
+        for problem in error.problems or (error.args[0],)
     )
 
 
-def _problems_of(check: Callable[[], object]) -> tuple[str, ...]:
-    """Return the problems that a check finds; what is not about the document goes through."""
-    try:
-        check()
-    except ConfigurationError as exc:
-        if not exc.problems:
-            raise
-        return exc.problems
-    return ()
+def _about_settings(settings: Settings) -> Iterator[Finding]:
+    named = str(settings.file) if settings.file else "no file; defaults and the environment"
+    yield Finding(check="settings", result=Result.OK, detail=named)
+    for warning in settings.warnings:
+        yield Finding(check="settings", result=Result.WARNING, detail=warning, remedy="set it as that says")
 
 
-def _problems_in_store(settings: Settings, document: Document) -> tuple[str, ...]:
-    with existing_store(settings.store_url, key_path=settings.key_path) as store:
-        if store is None:
-            return find_problems(document, StoredSide(tenants={}, connections={}), prune=False)
-        return _problems_of(lambda: store.apply_document(document, dry_run=True))
+def _about_files(settings: Settings) -> Iterator[Finding]:
+    """Look at rights and room; the same for a store elsewhere, whose key is here."""
+    path = database_file(settings.store_url)
+    in_file = settings.sources.get("store.url") == str(settings.file)
+    given = without_password(settings.store_url) != settings.store_url
+    yield from check_settings_file(settings.file, holds_password=in_file and given)
+    yield from check_state(settings.state_directory, [*([path] if path else []), settings.key_path])
+    yield check_room(path.parent if path else settings.state_directory)
 
 
-def _stored_tenants(settings: Settings) -> Collection[str]:
-    with existing_store(settings.store_url, key_path=settings.key_path) as store:
-        return frozenset(tenant.name for tenant in store.list_tenants()) if store else frozenset()
+async def _about_tenants(
+    settings: Settings,
+    store: SqlStore,
+    environ: Mapping[str, str],
+    names: Collection[str],
+    *,
+    local: bool,
+    retry: bool,
+) -> tuple[Finding, ...]:
+    from erpsyncd.service.access import Resolved  # noqa: PLC0415 -- as in bootstrap
+    from erpsyncd.service.doctor import TenantDoctor  # noqa: PLC0415 -- as above
 
+    known = {tenant.name: tenant for tenant in await store.tenants()}
+    for name in names:
+        if name not in known:
+            raise no_such_tenant(name, known)
+    chosen = [known[name] for name in dict.fromkeys(names or known)]
+    users: dict[Reference, set[str]] = {}
+    for tenant in chosen:
+        wanted = set(await store.references(tenant.id))
+        for reference in wanted.union(*(value.references for value in tenant.spec.templates.values())):
+            users.setdefault(reference, set()).add(tenant.name)
+    values, reasons = secret_resolver(environ).resolve(users)
+    about_secrets = tuple(check_references(users, reasons))
+    if local:
+        return about_secrets
+    apis, at_once = tenant_apis(settings), asyncio.Semaphore(settings.limits.tenants_at_once)
 
-def _not_compared(settings: Settings) -> tuple[str, ...]:
-    if store_standing(settings.store_url) is Standing.BEHIND:
-        reason = "is of an older version, so the documents were not compared with it; see: erpsyncd doctor"
-        return (Problem("the store", reason),)
-    return ()
+    async def one(tenant: Tenant) -> tuple[Finding, ...]:
+        doctor = TenantDoctor(
+            tenant=tenant,
+            apis=apis,
+            resolved=Resolved(values=values, reasons=reasons),
+            fingerprint=store.fingerprinter.of_credentials,
+            now=lambda: datetime.now(UTC),
+            retry=retry,
+        )
+        async with at_once:
+            return await doctor.examine()
+
+    found = await asyncio.gather(*(one(tenant) for tenant in chosen))
+    return (*about_secrets, *(finding for each in found for finding in each))

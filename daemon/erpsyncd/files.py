@@ -1,13 +1,21 @@
-"""Reading the files that operators name: a wrong path must cost neither a hang nor the memory."""
+"""Reading the files that operators name: a wrong path costs neither a hang nor the memory; and what failed, in words."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
+from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
+
 #: More than any bundle of certificates has: those of all public authorities together are a quarter of it.
 MAX_PEM_BYTES = 1024 * 1024
+
+
+#: What a file system says when there is no room, and what else it says that may be different the next time.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_PASSING = _FULL | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
 
 
 class FileUnreadable(Exception):
@@ -39,6 +47,16 @@ def read_regular_file(path: Path, *, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise FileUnreadable(f"cannot be read: it is larger than {max_bytes // 1024} KiB")
     return content
+
+
+def file_error(
+    sentence: str, error: OSError, *, remedy: str = "look at the owner and the mode of its directory"
+) -> DaemonError:
+    """Return the error for a file that cannot be made or written: a failure if it may pass, else configuration."""
+    words = f"{sentence}: {error.strerror}"
+    if error.errno in _FULL:
+        return StoreError(f"{words}; make room, or look for a quota or a limit on the size of files")
+    return StoreError(words) if error.errno in _PASSING else ConfigurationError(f"{words}; {remedy}")
 
 
 def _reason(exc: OSError) -> str:

@@ -29,6 +29,7 @@ _COMMANDS = {
     "connections": "erpsyncd.cli.connections:connections",
     "db": "erpsyncd.cli.db:db",
     "demo": "erpsyncd.cli.demo:demo",
+    "doctor": "erpsyncd.cli.doctor:doctor",
     "export": "erpsyncd.cli.exports:export",
     "import": "erpsyncd.cli.imports:import_",
     "plan": "erpsyncd.cli.plan:plan",

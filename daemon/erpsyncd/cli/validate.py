@@ -11,7 +11,7 @@ from erpsyncd.cli.opening import settings_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation
 from erpsyncd.cli.output import write_json, write_text
 from erpsyncd.errors import ConfigurationError, Problem
-from erpsyncd.examination import Validation, validate_documents
+from erpsyncd.validation import Validation, validate_documents
 
 
 @click.command()

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection, StoredConnection
 from erpsyncd.domain.fingerprints import Fingerprinter
+from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
@@ -96,6 +97,46 @@ class Progress(Protocol):
 
     def tenant_finished(self, tenant: str) -> None:
         """A tenant's pass ended."""
+        ...
+
+
+class ExaminableApi(TenantApi, Protocol):
+    """A tenant's API as its doctor uses it."""
+
+    async def log_in(self) -> None:
+        """Log in now, where that is a call of its own."""
+        ...
+
+
+class TenantInspector(Protocol):
+    """A tenant seen from outside: no credential is sent, nothing but documents is asked for."""
+
+    async def addresses(self) -> tuple[str, ...]:
+        """Return what the host's name resolves to; raises `RemoteUnreachable`."""
+        ...
+
+    async def greet(self) -> Greeting:
+        """Connect and look at who answers; raises `RemoteError`."""
+        ...
+
+    async def contracts(self) -> tuple[ContractReport, ...]:
+        """Compare what the tenant says of its agents with what we send, as far as it says anything."""
+        ...
+
+
+class ExaminableApis(Protocol):
+    """Opens tenants for their doctor."""
+
+    def open(
+        self, tenant: TenantSpec, credentials: Credentials, *, proxy: Proxy | None = None, read_only: bool = False
+    ) -> AbstractAsyncContextManager[ExaminableApi]:
+        """Return a client, as `TenantApis.open` does."""
+        ...
+
+    def inspect(
+        self, tenant: TenantSpec, *, proxy: Proxy | None = None
+    ) -> AbstractAsyncContextManager[TenantInspector]:
+        """Return what looks at a tenant from outside, by the same way and at the same rate as everything else."""
         ...
 
 

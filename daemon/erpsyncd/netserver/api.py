@@ -75,6 +75,10 @@ class NetServerApi:
         self._session = session
         self._caller = caller
 
+    async def log_in(self) -> None:
+        """Log in now, if that is a call of its own, and not with the first call that needs it."""
+        await self._session.credential()
+
     async def list_connections(self) -> tuple[ListedConnection, ...]:
         """Return every connection that is not deleted; each id once. A list that contradicts itself says nothing."""
         exchange = self._dialect.list_connections()

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
 
-from erpsyncd.domain.proxies import Proxy, ProxyAddress
+from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.tenants import Credentials, Protocol, TenantSpec
 from erpsyncd.netserver.addresses import check_base_url, check_proxy
 from erpsyncd.netserver.api import Caller, NetServerApi
 from erpsyncd.netserver.authentication import FixedSession, LoginSession, Session
+from erpsyncd.netserver.inspection import NetServerInspector
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.rate import RateLimiter
 from erpsyncd.netserver.rest import RestDialect
@@ -53,24 +54,38 @@ class NetServerApis:
             ConfigurationError: the address, the credentials, the certificates or the proxy cannot be used as they
                 are.
         """
-        address = proxy.address if proxy is not None else None
-        dialect = _dialect(tenant, credentials, address)
-        async with http_client(await self._way_to(tenant, proxy)) as client:
-            transport = Transport(
-                client,
-                tenant=tenant.name,
-                limits=self._limits,
-                limiter=self._limiters.setdefault(tenant.name, self._new_limiter()),
-                calls_per_second=tenant.calls_per_second,
-                proxy=address,
-                read_only=read_only,
-            )
+        dialect = _dialect(tenant, credentials, proxy)
+        async with self._transport(tenant, proxy, read_only=read_only) as transport:
             caller = Caller(transport, self._limits)
             session = _session(dialect, caller, self._clock)
             try:
                 yield NetServerApi(dialect, session, caller)
             finally:
                 await session.aclose()
+
+    @asynccontextmanager
+    async def inspect(self, tenant: TenantSpec, *, proxy: Proxy | None = None) -> AsyncIterator[NetServerInspector]:
+        """Yield what looks at a tenant from outside, by the same way and at the same rate as everything else.
+
+        Raises:
+            ConfigurationError: the address, the certificates or the proxy cannot be used as they are.
+        """
+        _check_address(tenant, proxy)
+        async with self._transport(tenant, proxy, read_only=True) as transport:
+            yield NetServerInspector(tenant, transport, self._limits)
+
+    @asynccontextmanager
+    async def _transport(self, tenant: TenantSpec, proxy: Proxy | None, *, read_only: bool) -> AsyncIterator[Transport]:
+        async with http_client(await self._way_to(tenant, proxy)) as client:
+            yield Transport(
+                client,
+                tenant=tenant.name,
+                limits=self._limits,
+                limiter=self._limiters.setdefault(tenant.name, self._new_limiter()),
+                calls_per_second=tenant.calls_per_second,
+                proxy=proxy.address if proxy is not None else None,
+                read_only=read_only,
+            )
 
     async def _way_to(self, tenant: TenantSpec, proxy: Proxy | None) -> Wire:
         if self._wire is not None:
@@ -86,12 +101,16 @@ class NetServerApis:
         return tls_context()
 
 
-def _dialect(tenant: TenantSpec, credentials: Credentials, proxy: ProxyAddress | None) -> SoapDialect | RestDialect:
-    protocol = tenant.protocol
-    override, url = ("soap_url", tenant.soap_url) if protocol is Protocol.SOAP else ("rest_url", tenant.rest_url)
+def _check_address(tenant: TenantSpec, proxy: Proxy | None) -> None:
+    soap = tenant.protocol is Protocol.SOAP
+    override, url = ("soap_url", tenant.soap_url) if soap else ("rest_url", tenant.rest_url)
     check_base_url(tenant.name, override if url else "url", url or tenant.url)
-    check_proxy(tenant.name, url or tenant.url, proxy)
-    return SoapDialect(tenant, credentials) if protocol is Protocol.SOAP else RestDialect(tenant, credentials)
+    check_proxy(tenant.name, url or tenant.url, proxy.address if proxy is not None else None)
+
+
+def _dialect(tenant: TenantSpec, credentials: Credentials, proxy: Proxy | None) -> SoapDialect | RestDialect:
+    _check_address(tenant, proxy)
+    return SoapDialect(tenant, credentials) if tenant.protocol is Protocol.SOAP else RestDialect(tenant, credentials)
 
 
 def _session(dialect: SoapDialect | RestDialect, caller: Caller, clock: Callable[[], float]) -> Session:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from erpsyncd.domain.secrets import Secret
+from erpsyncd.netserver.certificates import Certificate
 
 T = TypeVar("T")
 
@@ -52,7 +54,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer: its status, the two headers that matter, and its whole body."""
+    """One answer: its status, the headers that matter, and its whole body."""
 
     status: int
     content_type: str = ""
@@ -62,6 +64,10 @@ class Reply:
     redirect_host: str = ""
     """The host that a redirection points at; never its path or query."""
 
+    date: datetime | None = None
+    """The other side's clock (Date), as it says so itself."""
+
+    certificate: Certificate | None = None
     body: bytes = field(default=b"", repr=False)
 
 

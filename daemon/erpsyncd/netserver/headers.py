@@ -18,13 +18,17 @@ def retry_after_seconds(value: str, now: datetime) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
         return min(float(text), MAX_RETRY_AFTER)
+    moment = moment_in(text)
+    return None if moment is None else min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+def moment_in(value: str) -> datetime | None:
+    """Return what a header with a date says; None when it cannot be read."""
     try:
-        moment = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(value.strip())
     except (ValueError, TypeError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def redirect_host(location: str) -> str:

@@ -30,6 +30,15 @@ from erpsyncd.netserver.xml_replies import Element, as_envelope, parse_xml, read
 
 T = TypeVar("T")
 
+#: What we ask for, in the order of a pass.
+SOAP_OPERATIONS: tuple[Operation[Any], ...] = (
+    AUTHENTICATE,
+    GET_LIST,
+    GET_CONNECTION,
+    SAVE_CONNECTION,
+    DELETE_CONNECTION,
+    HAS_CONNECTIONS,
+)
 #: The oldest ServicesNN that installations newer than 2020 still have (domain.md §1.3).
 OLDEST_CURRENT_SERVICES = 84
 #: The MDO list of ERP connections (domain.md §4.7).
@@ -64,7 +73,7 @@ class SoapDialect:
             items = listing.read(call, reply)
             if items is None:  # nil; it means "none" if the answer says that it is the answer
                 envelope = parse_xml(reply.body, reply.content_type)
-                return () if succeeded(envelope, self._version(GET_LIST)) else None
+                return () if succeeded(envelope, services_version(self._tenant, GET_LIST)) else None
             return tuple(found for item in items for found in item)
 
         return Exchange(endpoint=listing.endpoint, repeatable=True, write=listing.write, read=read)
@@ -86,7 +95,7 @@ class SoapDialect:
         return with_safe_explanations(self._exchange(HAS_CONNECTIONS, ()))
 
     def _exchange(self, operation: Operation[T], values: tuple[Any, ...], *, repeatable: bool = True) -> Exchange[T]:
-        endpoint = self._endpoint(operation)
+        endpoint = soap_endpoint(self._tenant, operation)
         return Exchange(
             endpoint=endpoint,
             repeatable=repeatable,
@@ -94,24 +103,8 @@ class SoapDialect:
             read=partial(self._read, operation),
         )
 
-    def _version(self, operation: Operation[Any]) -> int:
-        return self._tenant.quote_services if operation.agent == "Quote" else self._tenant.erpsync_services
-
-    def _endpoint(self, operation: Operation[Any]) -> Endpoint:
-        version = self._version(operation)
-        setting = "quote_services" if operation.agent == "Quote" else "erpsync_services"
-        advice = f"check {setting} = {version} and url (or soap_url)"
-        if version < OLDEST_CURRENT_SERVICES:
-            advice += f": installations newer than 2020 have no Services{version}, set {setting} = 86 or 88"
-        return Endpoint(
-            agent=operation.agent,
-            operation=operation.name,
-            url=f"{self._tenant.soap_base}/Services{version}/{operation.agent}.svc",
-            advice=advice,
-        )
-
     def _write(self, operation: Operation[Any], endpoint: Endpoint, values: tuple[Any, ...], ticket: Secret) -> Call:
-        version = self._version(operation)
+        version = services_version(self._tenant, operation)
         headers = ("ApplicationToken",) if self._token else ()
         head: tuple[Secret, ...] = self._token
         if operation is not AUTHENTICATE:  # SoPrincipal takes the application token only
@@ -129,7 +122,7 @@ class SoapDialect:
         )
 
     def _read(self, operation: Operation[T], call: Call, reply: Reply) -> T:
-        version = self._version(operation)
+        version = services_version(self._tenant, operation)
         envelope: Element | None = None
         fault: Fault | None = None
         problem = "its body is empty"
@@ -148,6 +141,26 @@ class SoapDialect:
             except (Unreadable, RecursionError) as exc:
                 problem = str(exc)
         raise unreadable(call, reply, problem, parsed=envelope is not None)
+
+
+def services_version(tenant: TenantSpec, operation: Operation[Any]) -> int:
+    """Return the NN of the ServicesNN that an operation belongs to."""
+    return tenant.quote_services if operation.agent == "Quote" else tenant.erpsync_services
+
+
+def soap_endpoint(tenant: TenantSpec, operation: Operation[Any]) -> Endpoint:
+    """Return where an operation is served."""
+    version = services_version(tenant, operation)
+    setting = "quote_services" if operation.agent == "Quote" else "erpsync_services"
+    advice = f"check {setting} = {version} and url (or soap_url)"
+    if version < OLDEST_CURRENT_SERVICES:
+        advice += f": installations newer than 2020 have no Services{version}, set {setting} = 86 or 88"
+    return Endpoint(
+        agent=operation.agent,
+        operation=operation.name,
+        url=f"{tenant.soap_base}/Services{version}/{operation.agent}.svc",
+        advice=advice,
+    )
 
 
 def _login_fault(envelope: Element, fault: Fault | None, version: int) -> Fault | None:

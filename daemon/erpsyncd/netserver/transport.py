@@ -33,8 +33,9 @@ from erpsyncd.errors import (
     RemoteUnreachable,
 )
 from erpsyncd.netserver.calls import READING_OPERATIONS, Call, Endpoint, Reply
+from erpsyncd.netserver.certificates import certificate_shown
 from erpsyncd.netserver.failures import one_line
-from erpsyncd.netserver.headers import decompressed, redirect_host, retry_after_seconds
+from erpsyncd.netserver.headers import decompressed, moment_in, redirect_host, retry_after_seconds
 from erpsyncd.netserver.leftovers import close_overfull
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.progress import HeldUp, Progress, Stage
@@ -103,6 +104,13 @@ class Transport:
             RemoteRejected: a read-only transport was given something that writes; it was not sent.
         """
         self._refuse_writing(call)
+        return await self._perform("POST", call, before_send)
+
+    async def fetch(self, endpoint: Endpoint) -> Reply:
+        """GET a document, such as a WSDL: as `send` in everything else, and no credential goes with it."""
+        return await self._perform("GET", Call(endpoint=endpoint, headers={"Accept": "*/*"}), None)
+
+    async def _perform(self, method: str, call: Call, before_send: BeforeSend | None) -> Reply:
         async with self._connections, self._limiter.turn(self._calls_per_second) as leave:
             progress = Progress(leave) if before_send is None else Progress(leave, await before_send())
             started = time.perf_counter()
@@ -111,7 +119,7 @@ class Transport:
                     asyncio.timeout(self._limits.deadline_seconds),
                     progress.connecting_within(self._limits.connect_seconds),
                 ):
-                    reply = await self._exchange(call, progress)
+                    reply = await self._exchange(method, call, progress)
         log.debug(
             "call.finished",
             tenant=self._tenant,
@@ -128,9 +136,9 @@ class Transport:
             message = f"not sent: a read-only client does not pass {call.wire_operation or 'a nameless operation'}"
             raise RemoteRejected(call.endpoint.operation, message, effect=Effect.NEVER_SENT)
 
-    async def _exchange(self, call: Call, progress: Progress) -> Reply:
+    async def _exchange(self, method: str, call: Call, progress: Progress) -> Reply:
         request = httpx.Request(
-            "POST",
+            method,
             _parsed(call.endpoint.url),
             headers={**call.headers, "Accept-Encoding": "identity", "User-Agent": f"erpsyncd/{__version__}"},
             content=call.body,
@@ -139,6 +147,9 @@ class Transport:
         progress.stage = Stage.HANDED_OVER
         response = await self._http.send(request, stream=True, auth=None, follow_redirects=False)
         try:
+            # While the connection is there, and where there is one: tests put their own in its place.
+            stream = response.extensions.get("network_stream")
+            certificate = certificate_shown(stream.get_extra_info("ssl_object") if stream is not None else None)
             body = await self._body(call.endpoint, response)
         finally:
             await response.aclose()
@@ -149,6 +160,8 @@ class Transport:
             content_type=headers.get("Content-Type", ""),
             retry_after=retry_after_seconds(headers["Retry-After"], self._now()) if "Retry-After" in headers else None,
             redirect_host=redirect_host(headers["Location"]) if "Location" in headers else "",
+            date=moment_in(headers["Date"]) if "Date" in headers else None,
+            certificate=certificate,
             body=body,
         )
 

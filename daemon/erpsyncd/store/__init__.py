@@ -3,6 +3,7 @@
 Rows stay in here. `open_store` is the way in.
 """
 
+from erpsyncd.store.examination import examine_store
 from erpsyncd.store.existing import existing_store, store_standing
 from erpsyncd.store.schema import Standing
 from erpsyncd.store.sql_store import SqlStore, open_store, upgrade_store
@@ -28,6 +29,7 @@ __all__ = [
     "SqlStore",
     "Standing",
     "TenantView",
+    "examine_store",
     "existing_store",
     "open_store",
     "store_standing",

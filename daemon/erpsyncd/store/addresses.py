@@ -53,6 +53,14 @@ def shown(url: URL) -> str:
     return str(path) if path is not None else url.set(query={}).render_as_string(hide_password=True)
 
 
+def database_file(text: str) -> Path | None:
+    """Return the file of a SQLite store; None for a server, and for what is no place for a store."""
+    try:
+        return sqlite_path(read_url(text))
+    except ConfigurationError:
+        return None
+
+
 def without_password(text: str) -> str:
     """Return an address for `config show`: as it was given, but for what may be secret in it."""
     try:

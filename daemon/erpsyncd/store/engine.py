@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
 
+from erpsyncd.files import file_error
 from erpsyncd.store.addresses import sqlite_path
-from erpsyncd.store.failures import directory_missing, file_error
+from erpsyncd.store.failures import directory_missing
 from erpsyncd.store.sqlite_file import StoreFile
 
 #: How long one SQLite connection waits for another one's transaction. An import of 10,000 connections is

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from erpsyncd.files import file_error
 from erpsyncd.store.addresses import read_url, sqlite_path
 from erpsyncd.store.database import Database
-from erpsyncd.store.failures import file_error
 from erpsyncd.store.schema import Standing, standing
 from erpsyncd.store.sql_store import SqlStore
 from erpsyncd.store.vault import Vault, has_key
@@ -21,7 +21,7 @@ def store_standing(url: str) -> Standing | None:
         ConfigurationError: it is newer than the program, or its URL or its file cannot be used.
         StoreError: the database does not answer.
     """
-    if not _exists(url):
+    if not store_exists(url):
         return None
     database = Database(read_url(url))
     try:
@@ -51,7 +51,7 @@ def existing_store(url: str, *, key_path: Path) -> Iterator[SqlStore | None]:
         yield store if founded else None
 
 
-def _exists(url: str) -> bool:
+def store_exists(url: str) -> bool:
     """Whether there is anything to connect to. A file with nothing in it would become a database by being opened."""
     path = sqlite_path(read_url(url))
     if path is None:

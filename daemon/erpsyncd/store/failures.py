@@ -5,7 +5,6 @@ Neither a statement's parameters nor a password get into a message.
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,10 +34,6 @@ _BROKEN = {
     "SQLITE_CORRUPT": "is damaged; stop erpsyncd and restore it from a backup",
 }
 
-#: What a file system says when there is no room, and what else it says that may be different the next time.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_PASSING = _FULL | {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
-
 #: PostgreSQL's codes that need more than its sentence: what to do.
 _SERVER_HINTS = {
     "42501": "grant its user what it needs",
@@ -48,16 +43,6 @@ _SERVER_HINTS = {
     "57014": "it took too long, or somebody cancelled it",
     "57P01": "it was restarted, or somebody cut the connection; the next pass connects again",
 }
-
-
-def file_error(
-    sentence: str, error: OSError, *, remedy: str = "look at the owner and the mode of its directory"
-) -> DaemonError:
-    """Return the error for a file that cannot be made or written: a failure if it may pass, else configuration."""
-    words = f"{sentence}: {error.strerror}"
-    if error.errno in _FULL:
-        return StoreError(f"{words}; make room, or look for a quota or a limit on the size of files")
-    return StoreError(words) if error.errno in _PASSING else ConfigurationError(f"{words}; {remedy}")
 
 
 def directory_missing(path: Path) -> ConfigurationError:

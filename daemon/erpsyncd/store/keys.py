@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from erpsyncd.errors import ConfigurationError
-from erpsyncd.store.failures import file_error
+from erpsyncd.files import file_error
 
 KEY_BYTES = 32
 

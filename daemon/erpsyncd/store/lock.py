@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from erpsyncd.errors import RunInProgress
-from erpsyncd.store.failures import file_error
+from erpsyncd.files import file_error
 
 #: `is_held` takes the lock for an instant; who wants it for good tries again for this long.
 _PATIENCE_SECONDS = 0.2
