@@ -118,7 +118,8 @@ def test_an_older_store_is_left_as_it_is(tmp_path: Path) -> None:
     database.close()
     before = files_of(tmp_path / "state")
 
-    validated = erpsyncd("validate", "-", "--output", "json", stdin=GOOD)
+    moved = document(URL, "soap", connection("a", erp_connector_id=2))
+    validated = erpsyncd("validate", "-", "--output", "json", stdin=moved)
 
     assert (0, ["the store"]) == (validated.code, [item["place"] for item in validated.json["items"]])
     assert before == files_of(tmp_path / "state")
