@@ -1,4 +1,4 @@
-"""Reading the files that operators name: a wrong path costs neither a hang nor the memory; and what failed, in words."""
+"""Reading files that operators name: a wrong path costs neither a hang nor the memory. And what failed, in words."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from erpsyncd.bootstrap import secret_resolver
@@ -36,7 +36,7 @@ def validate_documents(
 
     refuse_another_users(settings.state_directory)
     try:
-        document = read_documents(sources, stored_tenants=lambda: _stored_tenants(settings))
+        document = read_documents(sources, stored_tenants=lambda: stored_tenants(settings))
     except ConfigurationError as exc:
         return Validation(problems=exc.problems)
     resolver = secret_resolver(environ)
@@ -65,7 +65,14 @@ def _problems_in_store(settings: Settings, document: Document) -> tuple[str, ...
         return _problems_of(lambda: store.apply_document(document, dry_run=True))
 
 
-def _stored_tenants(settings: Settings) -> Collection[str]:
+def stored_tenants(settings: Settings) -> frozenset[str]:
+    """Return the names in the store, if there is one; nothing is made for the asking.
+
+    Raises:
+        ConfigurationError: the store that is there cannot be used, or root must not touch it.
+        StoreError: the store does not answer.
+    """
+    refuse_another_users(settings.state_directory)
     with existing_store(settings.store_url, key_path=settings.key_path) as store:
         return frozenset(tenant.name for tenant in store.list_tenants()) if store else frozenset()
 

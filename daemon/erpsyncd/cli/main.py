@@ -8,6 +8,7 @@ import sys
 import click
 
 from erpsyncd import __version__
+from erpsyncd.cli.completion import TenantName, completing_tenants
 from erpsyncd.cli.options import (
     Invocation,
     common_options,
@@ -25,6 +26,7 @@ from erpsyncd.errors import Crashed, DaemonError, UsageError
 _COMMANDS = {
     "changes": "erpsyncd.cli.changes:changes",
     "checks": "erpsyncd.cli.history:checks",
+    "completion": "erpsyncd.cli.completion:completion",
     "config": "erpsyncd.cli.config:config",
     "connections": "erpsyncd.cli.connections:connections",
     "db": "erpsyncd.cli.db:db",
@@ -50,12 +52,11 @@ class _Commands(click.Group):
         return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        return completing_tenants(command) if ctx.resilient_parsing else command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -71,7 +72,13 @@ class _Commands(click.Group):
 @selection_options
 @click.option("--scheduled", is_flag=True, help="With --run-once: leave alone what waits in backoff or is parked.")
 @click.option("--dry-run", is_flag=True, help="With --run-once: say what would be done; change nothing.")
-@click.option("--force", metavar="TENANT", multiple=True, help="With --run-once: lift this tenant's safety limits.")
+@click.option(
+    "--force",
+    metavar="TENANT",
+    multiple=True,
+    type=TenantName(),
+    help="With --run-once: lift this tenant's safety limits.",
+)
 @common_options
 @click.pass_context
 def cli(
