@@ -3,7 +3,7 @@
 # make check  what CI runs before the tests
 # make torture  hundreds of kills at every boundary of a write; takes some minutes
 # make bench  how fast it is, as ratios of things measured side by side; writes benchmarks.json
-# make reference  writes the pages of docs/reference that follow from the tests
+# make reference  writes the manual page, and the pages of docs/reference that follow from the program and its tests
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -33,6 +33,8 @@ format: .venv/installed-dev
 
 reference: .venv/installed-dev
 	$(BIN)/python tests/fault_reference.py
+	$(BIN)/python tests/command_pages.py
+	$(BIN)/python tests/setting_pages.py
 
 clean:
 	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -39,7 +39,12 @@ def _filters(command: F) -> F:
 
 @click.group()
 def changes() -> None:
-    """List, export or follow the records that tenants said were changed."""
+    """List, export or follow the records that tenants said were changed.
+
+    \b
+    Example:
+      erpsyncd changes list --limit 100
+    """
 
 
 @changes.command(name="list")

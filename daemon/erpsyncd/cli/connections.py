@@ -18,7 +18,12 @@ from erpsyncd.domain.selection import Selection
 
 @click.group()
 def connections() -> None:
-    """List connections, settle what needs a decision, rename or forget them."""
+    """List connections, settle what needs a decision, rename or forget them.
+
+    \b
+    Example:
+      erpsyncd connections list --tenant acme
+    """
 
 
 @connections.command(name="list")

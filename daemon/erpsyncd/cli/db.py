@@ -18,7 +18,12 @@ _MOST_LINES = 50
 
 @click.group()
 def db() -> None:
-    """Look after the store."""
+    """Look after the store.
+
+    \b
+    Example:
+      erpsyncd db check
+    """
 
 
 @db.command()

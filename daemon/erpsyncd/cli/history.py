@@ -73,7 +73,13 @@ def _named(item: object) -> tuple[str, str | None]:
 
 @click.group()
 def runs() -> None:
-    """List the passes that were made."""
+    """List the passes that were made.
+
+    \b
+    Examples:
+      erpsyncd runs list --limit 10
+      erpsyncd runs show 17
+    """
 
 
 @runs.command(name="list")
@@ -133,7 +139,12 @@ def show_run(invocation: Invocation, run_id: int) -> None:
 
 @click.group()
 def checks() -> None:
-    """List the answers to HasConnections."""
+    """List the answers to HasConnections.
+
+    \b
+    Example:
+      erpsyncd checks list --tenant acme
+    """
 
 
 @checks.command(name="list")

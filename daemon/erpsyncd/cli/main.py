@@ -119,7 +119,12 @@ def cli(
 @common_options
 @pass_invocation
 def version(invocation: Invocation) -> None:
-    """Say which version this is."""
+    """Say which version this is.
+
+    \b
+    Example:
+      erpsyncd version
+    """
     if invocation.as_json:
         write_json("version", {"erpsyncd": __version__})
     else:

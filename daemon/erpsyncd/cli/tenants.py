@@ -20,7 +20,13 @@ from erpsyncd.service.probe import Step
 
 @click.group()
 def tenants() -> None:
-    """Describe tenants, try them out, leave them alone for a while, rename or forget them."""
+    """Describe tenants, try them out, leave them alone for a while, rename or forget them.
+
+    \b
+    Examples:
+      erpsyncd tenants list
+      erpsyncd tenants pause acme
+    """
 
 
 @tenants.command(name="list")
