@@ -12,7 +12,6 @@ import pytest
 from commands import Invoke, connection, document
 from erpsyncd import __version__
 from erpsyncd.cli.history import _named
-from erpsyncd.cli.main import _COMMANDS
 from erpsyncd.cli.output import printable, table
 from erpsyncd.sandbox import SandboxServer
 
@@ -292,16 +291,6 @@ def test_doubtful_settings_are_logged(invoke: Invoke, monkeypatch: pytest.Monkey
     code, _, err = invoke("tenants", "list")
 
     assert (0, True) == (code, "retention.days" in err)
-
-
-@pytest.mark.parametrize("command", [(), *((name,) for name in _COMMANDS)])
-def test_help_fits_a_terminal_and_has_an_example(invoke: Invoke, command: tuple[str, ...]) -> None:
-    """Every help text is at most 80 columns wide; commands show how they are used."""
-    code, out, _ = invoke(*command, "--help")
-
-    assert 0 == code
-    assert 80 >= max(map(len, out.splitlines()))
-    assert "Usage: erpsyncd" in out
 
 
 def test_errors_are_one_line_or_one_object(invoke: Invoke) -> None:

@@ -37,6 +37,7 @@ _COMMANDS = {
     "plan": "erpsyncd.cli.plan:plan",
     "runs": "erpsyncd.cli.history:runs",
     "sandbox": "erpsyncd.cli.sandbox:sandbox",
+    "schema": "erpsyncd.cli.schema:schema",
     "status": "erpsyncd.cli.status:status",
     "tenants": "erpsyncd.cli.tenants:tenants",
     "validate": "erpsyncd.cli.validate:validate",
