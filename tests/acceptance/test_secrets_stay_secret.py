@@ -53,6 +53,10 @@ def test_no_canary_escapes(tmp_path: Path, sandbox: SandboxServer, protocol: str
     for noun in ("tenants", "connections", "runs", "checks", "changes"):
         seen.append(erpsyncd(noun, "list").stdout)
         seen.append(erpsyncd(noun, "list", "--output", "json").stdout)
+    file = erpsyncd.write("again.toml", wrong)
+    for command in (("doctor",), ("doctor", "--retry"), ("config", "show"), ("validate", "--resolve", str(file))):
+        shown = erpsyncd(*command, "--debug", "--log-level", "debug")
+        seen += [shown.stdout, shown.stderr]
     with erpsyncd.daemon("--log-level", "debug") as daemon:
         daemon.wait_for("run.finished")
         daemon.signal(signal.SIGTERM)

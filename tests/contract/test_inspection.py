@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
-import ssl
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,11 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from wsdl_schemas import wsdl_path
 
+from certificates import Authority
 from commands import Erpsyncd, document
 from erpsyncd.domain.inspections import ContractReport
 from erpsyncd.domain.tenants import Auth, AuthKind, Protocol
@@ -187,36 +183,16 @@ async def test_the_date_is_read(header: str, expected: datetime | None) -> None:
     assert expected == greeting.date
 
 
-@pytest.fixture
-def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """The server's side of a certificate for 127.0.0.1, good for nine days, which this process trusts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=9))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    certificate, both = tmp_path / "certificate.pem", tmp_path / "both.pem"
-    certificate.write_bytes(made.public_bytes(pem))
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    both.write_bytes(private + certificate.read_bytes())
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(both)
-    return context
-
-
-async def test_the_certificate_is_looked_at(trusted: ssl.SSLContext) -> None:
-    """Version of TLS and the day on which it ends."""
-    with serving(StubTenant(), trusted) as stub:
-        async with inspecting(stub) as inspector:
+async def test_the_certificate_is_looked_at(tmp_path: Path) -> None:
+    """Version of TLS and the day on which it ends; it is trusted by what the tenant's description says."""
+    authority = Authority(directory=tmp_path)
+    server = authority.server(authority.issue(ends=timedelta(days=9)))
+    with serving(StubTenant(), server) as stub:
+        async with inspecting(stub, ca_file=str(authority.file)) as inspector:
             greeting = await inspector.greet()
+        async with inspecting(stub) as inspector:
+            with pytest.raises(RemoteUnreachable, match="certificate"):
+                await inspector.greet()
 
     assert "TLSv1.3" == greeting.tls_version
     assert greeting.certificate_expires_at is not None
