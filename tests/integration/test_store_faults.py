@@ -14,12 +14,15 @@ from typing import TypeAlias
 
 import pytest
 
+from erpsyncd.domain.results import Status
 from erpsyncd.errors import ConfigurationError, RunInProgress, StoreError
-from erpsyncd.store import engine, open_store
+from erpsyncd.store import engine, open_store, sqlite_file, upgrade_store
+from erpsyncd.store.lock import ProcessLock
 from factories import make_connection, make_document, make_tenant
 from failing_sqlite import Trap, connections_failing
 from fakes import FakeTenants
 from fault_turn import TO_DO, Turn, opened_turn
+from pass_bench import Bench
 
 # What the disk does.
 
@@ -153,6 +156,14 @@ def replace_by_strangers(database: Path) -> None:
     (other / "erpsyncd.db").rename(database)
 
 
+def replace_by_unused(database: Path) -> None:
+    """Put a store there that nobody has worked with."""
+    unused = with_suffix(database, ".unused")
+    upgrade_store(f"sqlite:///{unused}")
+    move_with_log(database)
+    unused.rename(database)
+
+
 def remove_log(database: Path) -> None:
     with_suffix(database, "-wal").unlink()
 
@@ -195,6 +206,7 @@ async def test_a_file_that_was_replaced_costs_a_pass(
         (move_with_log, StoreError, "is gone: it was moved or deleted", "put it back"),
         (move_directory, StoreError, "is gone: it was moved or deleted", "put it back"),
         (replace_by_empty, StoreError, "was replaced", "was replaced by an empty one while it was in use; put a"),
+        (replace_by_unused, StoreError, "was replaced", "was replaced by an empty one while it was in use; put a"),
         (replace_by_garbage, StoreError, "was replaced", "is not a SQLite database"),
         (replace_by_strangers, ConfigurationError, "was replaced", "is encrypted under key"),
     ],
@@ -367,6 +379,73 @@ async def test_two_processes_never_work_on_one_file(turn: Turn) -> None:
         assert 3 == turn.bench.tenants["acme"].saves
 
     put_back(database)
+    await turn.recover()
+
+
+async def test_a_lock_file_that_is_gone_is_taken_anew(turn: Turn) -> None:
+    """Who locks the file that is there now must find it locked."""
+    database = turn.bench.database
+    with_suffix(database, ".lock").unlink()
+    replace_by_backup(database)
+
+    with pytest.raises(StoreError, match="was replaced"):
+        await turn.run()
+    await turn.recover()
+
+    with pytest.raises(RunInProgress, match=f"pid {os.getpid()}"):
+        ProcessLock(database).acquire()
+
+
+async def test_a_dry_run_takes_no_lock(turn: Turn) -> None:
+    """Nor does it free the leases of others, whatever became of the file."""
+    with open_store(turn.url, key_path=None, state_directory=turn.bench.database.parent) as looking:
+        dry = Turn(bench=Bench(looking, turn.bench.database, tenants=turn.bench.tenants), url=turn.url)
+        dry.bench.environ["P"] = "erp password"
+        assert 5 == (await dry.bench.run(dry_run=True)).counts[Status.PLANNED]
+        replace_by_backup(turn.bench.database)
+
+        with pytest.raises(StoreError, match="was replaced"):
+            await dry.bench.run(dry_run=True)
+        turn.store.close()
+        report = await dry.bench.run(dry_run=True)
+
+        assert 5 == report.counts[Status.PLANNED]
+        assert not ProcessLock(turn.bench.database).is_held()
+
+
+async def test_what_was_committed_into_a_lost_file_is_not_taken_for_written(turn: Turn) -> None:
+    """Also not by who comes second; and whatever is moved back has it all the same."""
+    store, database = turn.store._database, turn.bench.database
+
+    def write() -> None:
+        with store.write() as connection:
+            connection.exec_driver_sql("UPDATE tenants SET transient_failures = 7")
+            move_alone(database)
+            with pytest.raises(StoreError, match="is gone"), store.read():
+                pass
+
+    with pytest.raises(StoreError, match="is gone"):
+        write()
+
+    put_back(database)
+    assert [(7,), (7,)] == turn.query("SELECT transient_failures FROM tenants")
+    await turn.recover()
+
+
+async def test_a_file_that_is_replaced_while_it_is_opened(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can say then which one it is that was opened."""
+    real = sqlite_file._set_up
+
+    def set_up(connection: sqlite3.Connection, *, foreign_keys: bool) -> None:
+        monkeypatch.undo()
+        real(connection, foreign_keys=foreign_keys)
+        replace_by_backup(turn.bench.database)
+
+    turn.store._database.engine.dispose()
+    monkeypatch.setattr(sqlite_file, "_set_up", set_up)
+    with pytest.raises(StoreError, match="was replaced"):
+        await turn.run()
+
     await turn.recover()
 
 

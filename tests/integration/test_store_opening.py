@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sqlite3
@@ -11,15 +12,17 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from psycopg import OperationalError
+from psycopg.errors import DiskFull
 from sqlalchemy import exc, select, text
 from store_support import NOW, begin_pass, execute, query
 
 from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
-from erpsyncd.store import SqlStore, addresses, engine, open_store, tables
+from erpsyncd.store import SqlStore, addresses, engine, open_store, server_connection, tables
 from erpsyncd.store.addresses import read_url, shown
 from erpsyncd.store.columns import storable
 from erpsyncd.store.database import Database
-from erpsyncd.store.failures import database_errors_translated
+from erpsyncd.store.failures import database_errors_translated, file_error
 from factories import make_connection, make_document, make_tenant
 from postgres_server import PostgresServer
 
@@ -168,6 +171,10 @@ def test_a_locked_sqlite_store_is_a_store_error(tmp_path: Path, monkeypatch: pyt
         ("SQLITE_CORRUPT", StoreError, "restore it from a backup"),
         ("SQLITE_READONLY_DBMOVED", ConfigurationError, "not writable"),
         ("SQLITE_PERM", ConfigurationError, "not accessible"),
+        ("SQLITE_IOERR_SHMSIZE", StoreError, "the disk failed or is full, or a quota or a limit on the size"),
+        ("SQLITE_IOERR_READ", StoreError, "cannot be read or written: the disk failed"),
+        ("SQLITE_CANTOPEN_ISDIR", ConfigurationError, "cannot be opened; its directory must exist"),
+        ("SQLITE_PROTOCOL", StoreError, "locked by another program"),
         ("SQLITE_MISUSE", StoreError, "failed: first line$"),
     ],
 )
@@ -178,6 +185,48 @@ def test_what_sqlite_says_is_translated(name: str, kind: type[DaemonError], word
 
     with pytest.raises(kind, match=words), database_errors_translated("/x.db"):
         raise exc.OperationalError("SELECT secret", {"parameter": PASSWORD}, error)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.ENOSPC, StoreError, "No space left on device; make room, or look for a quota or a limit"),
+        (errno.EFBIG, StoreError, "File too large; make room, or look for a quota or a limit"),
+        (errno.EIO, StoreError, "Input/output error$"),
+        (errno.EMFILE, StoreError, "Too many open files$"),
+        (errno.EACCES, ConfigurationError, "Permission denied; look at the owner and the mode of its directory$"),
+        (errno.EROFS, ConfigurationError, "Read-only file system; look at"),
+    ],
+)
+def test_what_the_file_system_says_is_translated(number: int, kind: type[DaemonError], words: str) -> None:
+    """What may pass by itself is no matter of configuration, after which systemd does not try again."""
+    with pytest.raises(kind, match=f"^the file /x cannot be made: {words}"):
+        raise file_error("the file /x cannot be made", OSError(number, os.strerror(number)))
+
+
+def test_a_store_that_has_worked_is_set_up_right() -> None:
+    """What goes wrong with it then may pass, and must not end a daemon for good."""
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorname = "SQLITE_READONLY"
+
+    with pytest.raises(StoreError, match="not writable"), database_errors_translated("/x.db", has_worked=True):
+        raise exc.OperationalError("UPDATE", {}, error)
+
+
+@pytest.mark.parametrize(
+    ("driver_error", "words"),
+    [
+        (DiskFull("could not extend file\nHINT: Check free disk space."), r"could not extend file \(53100\); its disk"),
+        (OperationalError("connection failed:\nmany lines"), "does not answer: connection failed:; look at the server"),
+        (OperationalError(), "does not answer: OperationalError; look at the server and at store.url"),
+    ],
+)
+def test_what_a_server_says_is_one_line(driver_error: Exception, words: str) -> None:
+    """With its code, where it has one."""
+    with pytest.raises(StoreError, match=words) as caught, database_errors_translated("/x.db"):
+        raise exc.OperationalError("SELECT secret", {"parameter": PASSWORD}, driver_error)
+
+    assert 1 == len(str(caught.value).splitlines())
 
 
 def test_other_failures_of_the_library_are_translated() -> None:
@@ -206,6 +255,56 @@ def test_what_postgresql_says_is_cut_to_its_sentence(postgres: PostgresServer, u
             # pg_monitor is a role that every server has and that owns nothing.
             connection.execute(text("SET LOCAL ROLE pg_monitor; DELETE FROM tenants"))
         database.close()
+
+
+def limits_of(database: Database) -> dict[str, str]:
+    with database.read() as connection:
+        return {
+            name: connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+            for name in ("lock_timeout", "statement_timeout")
+        }
+
+
+def test_a_server_is_told_how_long_things_may_take(postgres: PostgresServer, upgraded_postgres: str) -> None:
+    """Unless the URL's own options say something else."""
+    with postgres.database(upgraded_postgres) as url:
+        both = "-c%20lock_timeout=1s%20-c%20statement_timeout=2s"
+        for options, expected in (
+            ("", {"lock_timeout": "30s", "statement_timeout": "1min"}),
+            ("-c%20lock_timeout=1s", {"lock_timeout": "1s", "statement_timeout": "1min"}),
+            (both, {"lock_timeout": "1s", "statement_timeout": "2s"}),
+        ):
+            given = read_url(url + ("&" if "?" in url else "?") + f"options={options}")
+            with closing(Database(given)) as database:
+                assert expected == limits_of(database)
+
+
+def test_a_statement_that_takes_too_long_is_ended(
+    postgres: PostgresServer, upgraded_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the server, which says so; the same connection goes on."""
+    monkeypatch.setattr(server_connection, "STATEMENT_SECONDS", 0.1)
+    with postgres.database(upgraded_postgres) as url, closing(Database(read_url(url))) as database:
+        with (
+            pytest.raises(StoreError, match=r"statement timeout \(57014\); it took too long, or somebody cancelled it"),
+            database.write() as connection,
+        ):
+            connection.exec_driver_sql("SELECT pg_sleep(60)")
+        assert "100ms" == limits_of(database)["statement_timeout"]
+
+
+def test_a_connection_that_cannot_be_set_up_is_closed(
+    postgres: PostgresServer, upgraded_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would ever close it."""
+    monkeypatch.setattr(server_connection, "LOCK_SECONDS", -1.0)
+    with (
+        postgres.database(upgraded_postgres) as url,
+        closing(Database(read_url(url))) as database,
+        pytest.raises(StoreError, match=r"outside the valid range .*\(22023\)"),
+        database.read(),
+    ):
+        pass
 
 
 def test_a_server_that_comes_back_is_used_again(

@@ -65,13 +65,9 @@ class OpenFiles:
 
         SQLite cannot tell whose log it is: it would read this one's pages into the other.
         """
-        now = OpenFiles.at(path)
-        if now.database == self.database or now.log is None or now.log != self.log:
-            return False
-        try:
-            return log_and_index(path)[0].stat().st_size > 0
-        except FileNotFoundError:
-            return False
+        log = _status(log_and_index(path)[0])
+        is_ours = log is not None and (log.st_dev, log.st_ino) == self.log and log.st_size > 0
+        return is_ours and _file_id(path) != self.database
 
 
 class FileConnection(sqlite3.Connection):
@@ -214,23 +210,21 @@ class StoreFile:
 def lost_sentence(path: Path, loss: Loss) -> str:
     """Say what happened to the store, and what to do."""
     log, index = log_and_index(path)
-    match loss:
-        case Loss.GONE:
-            return (
-                f"the store {path} is gone: it was moved or deleted while it was in use; put it back, or start "
-                "erpsyncd anew to begin with an empty one"
-            )
-        case Loss.REPLACED:
-            return (
-                f"the store {path} was replaced by another file while it was in use; the next pass works with the one "
-                f"that is there now. To restore a backup, stop erpsyncd first, and remove {log.name} and "
-                f"{index.name} together with the old file"
-            )
-        case Loss.STRIPPED:
-            return (
-                f"the store {path} lost its {log.name} or {index.name} while it was in use; these belong to it and "
-                "must not be removed while erpsyncd runs. The next pass goes on with what the store holds"
-            )
+    if loss is Loss.GONE:
+        return (
+            f"the store {path} is gone: it was moved or deleted while it was in use; put it back, or start "
+            "erpsyncd anew to begin with an empty one"
+        )
+    if loss is Loss.REPLACED:
+        return (
+            f"the store {path} was replaced by another file while it was in use; the next pass works with the one "
+            f"that is there now. To restore a backup, stop erpsyncd first, and remove {log.name} and "
+            f"{index.name} together with the old file"
+        )
+    return (
+        f"the store {path} lost its {log.name} or {index.name} while it was in use; these belong to it and "
+        "must not be removed while erpsyncd runs. The next pass goes on with what the store holds"
+    )
 
 
 def _set_up(connection: sqlite3.Connection, *, foreign_keys: bool) -> None:
@@ -240,11 +234,15 @@ def _set_up(connection: sqlite3.Connection, *, foreign_keys: bool) -> None:
 
 
 def _file_id(path: Path) -> FileId:
+    status = _status(path)
+    return None if status is None else (status.st_dev, status.st_ino)
+
+
+def _status(path: Path) -> os.stat_result | None:
     try:
-        status = path.stat()
+        return path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
         # It may be there: nobody knows, so it does not count as lost.
         raise StoreError(f"the store's file {path} cannot be found: {exc.strerror}; look at its directory") from exc
-    return status.st_dev, status.st_ino
