@@ -382,6 +382,33 @@ async def test_two_processes_never_work_on_one_file(turn: Turn) -> None:
     await turn.recover()
 
 
+async def test_an_empty_file_in_its_place_is_left_empty(turn: Turn) -> None:
+    """Whoever put it there may put a backup there next."""
+    replace_by_empty(turn.bench.database)
+
+    for _ in range(3):
+        with pytest.raises(StoreError, match="was replaced"):
+            await turn.run()
+
+    assert [] == turn.query("SELECT name FROM sqlite_master")
+
+
+async def test_a_file_is_whole_when_it_is_let_go(turn: Turn) -> None:
+    """Also where somebody else has it open, so that closing it does not bring the log into it."""
+    database = turn.bench.database
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("SELECT * FROM runs").fetchall()
+        turn.bench.load(make_connection("last"))
+        move_alone(database)
+        with pytest.raises(StoreError, match="is gone"):
+            await turn.run()
+
+        alone = shutil.copy(with_suffix(database, ".away"), with_suffix(database, ".alone"))
+
+    with closing(sqlite3.connect(alone)) as looking:
+        assert [("last",)] == looking.execute("SELECT key FROM connections WHERE key = 'last'").fetchall()
+
+
 async def test_a_lock_file_that_is_gone_is_taken_anew(turn: Turn) -> None:
     """Who locks the file that is there now must find it locked."""
     database = turn.bench.database
