@@ -18,11 +18,12 @@ from sqlalchemy import exc, select, text
 from store_support import NOW, begin_pass, execute, query
 
 from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
+from erpsyncd.files import file_error
 from erpsyncd.store import SqlStore, addresses, engine, open_store, server_connection, tables
 from erpsyncd.store.addresses import read_url, shown
 from erpsyncd.store.columns import storable
 from erpsyncd.store.database import Database
-from erpsyncd.store.failures import database_errors_translated, file_error
+from erpsyncd.store.failures import database_errors_translated
 from factories import make_connection, make_document, make_tenant
 from postgres_server import PostgresServer
 
