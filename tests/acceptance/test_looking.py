@@ -115,6 +115,21 @@ def test_a_tenant_as_text_and_json(quick: Erpsyncd, sandbox: SandboxServer, prot
     assert "sandbox" not in shown.stdout
 
 
+def test_the_way_to_a_tenant(quick: Erpsyncd) -> None:
+    """Certificates by their paths; a proxy may hold a password, so that it is shown as any secret."""
+    quick.write("ca.pem", "")
+    paths = f'ca_file = "{quick.directory}/ca.pem"\nproxy = "http://me:geheim@127.0.0.1:3128"'
+    assert 0 == quick.load(document("https://acme.example", "soap", "", extra=paths)).code
+
+    told = one(quick("tenants", "show", "acme", "--output", "json"))
+    shown = quick("tenants", "show", "acme").stdout
+
+    assert (f"{quick.directory}/ca.pem", "***", None) == (told["ca_file"], told["proxy"], told["client_key"])
+    assert (True, True, False, False) == tuple(
+        words in shown for words in ("Trusts:", "Proxy:          ***", "Key:", "geheim")
+    )
+
+
 def test_what_is_not_there(quick: Erpsyncd) -> None:
     """A usage error names the list to look at."""
     for arguments in (("tenants", "show", "no"), ("connections", "show", "no", "a"), ("runs", "show", "7")):

@@ -50,6 +50,16 @@ def tenant_as_text(detail: TenantDetail) -> str:
         *([("Quote", f"Services{detail.quote_services}")] if view.protocol == "soap" else []),
         ("Rate", f"{detail.calls_per_second:g} calls per second"),
         ("Logs in by", f"{detail.auth_kind}: {_fields(detail.auth_fields)}"),
+        *(
+            (label, text)
+            for label, text in (
+                ("Trusts", detail.ca_file),
+                ("Certificate", detail.client_certificate),
+                ("Key", detail.client_key),
+                ("Proxy", detail.proxy),
+            )
+            if text
+        ),
         ("Connections", ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in detail.counts.items() if n)),
         ("HasConnections", answer),
         ("Worked on by", _lease(detail)),

@@ -78,6 +78,12 @@ class TenantDetail:
     auth_fields: Mapping[str, str]
     """`***`, or the reference where a value is one."""
 
+    ca_file: str | None
+    client_certificate: str | None
+    client_key: str | None
+    proxy: str | None
+    """`***`, or the reference where it is one."""
+
     lease_owner: str | None
     lease_until: datetime | None
     counts: Mapping[State, int]
@@ -136,6 +142,10 @@ def get_tenant(connection: Connection, name: str, *, now: datetime) -> TenantDet
         calls_per_second=row.calls_per_second,
         auth_kind=row.auth_kind,
         auth_fields=_shown(row.auth_fields),
+        ca_file=row.ca_file,
+        client_certificate=row.client_certificate,
+        client_key=row.client_key,
+        proxy=None if row.proxy is None else _shown({"proxy": row.proxy})["proxy"],
         lease_owner=row.lease_owner,
         lease_until=row.lease_until,
         counts=queries.count_states(connection, tenant=name),
