@@ -71,6 +71,20 @@ def test_what_needs_somebody(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None
     assert f"{next_try + timedelta(hours=5, minutes=30):%Y-%m-%d %H:%M:%S}" in " ".join(" ".join(lines).split())
 
 
+def test_what_was_never_given(quick: Erpsyncd, sandbox: SandboxServer) -> None:
+    """A tenant without its password and a connection without a value are one thing each, told once."""
+    quick.load(document(sandbox.url, "soap", connection("a", config_fields={"Password": "@{stored}"})))
+    quick.load(document(sandbox.url, "soap", "", name="half", password="@{stored}"))
+    quick.run_once()
+
+    told = quick("status", "--output", "json").json
+
+    assert [("half", None), ("acme", "a")] == sorted(
+        [(item["tenant"], item["key"]) for item in told["items"] if item["severity"] != "notice"], reverse=True
+    )
+    assert {"incomplete"} == {item["reason"] for item in told["items"] if item["severity"] != "notice"}
+
+
 def test_many_tenants_fit_on_a_screen(erpsyncd: Erpsyncd) -> None:
     """Only those with trouble are shown, the most urgent of it, and the sum."""
     entries = [document("http://127.0.0.1:9", "rest", connection("a", tenant=f"t{n}"), name=f"t{n}") for n in range(30)]

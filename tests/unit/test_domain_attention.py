@@ -99,6 +99,7 @@ def test_an_empty_store() -> None:
 
 EVERYTHING = overview(
     tenant("acme", counts=dict.fromkeys(TROUBLED, 1)),
+    tenant("half", state="incomplete"),
     tenant("no one", state="paused"),
     tenant("parked", state="parked", parked_until=NOW + QUARTER, transient_failures=8),
     tenant("refused", state="refused", quote_is_ok=False),
@@ -119,6 +120,7 @@ EVERYTHING = overview(
         TenantFailure(tenant="acme", error_class="unsafe_plan", error="5 deletes; run: erpsyncd --run-once --force x"),
         TenantFailure(tenant="acme", error_class="secret_missing", error="cannot log in: @{env:P} is not set"),
         TenantFailure(tenant="acme", error_class="unreachable", error="nobody there"),
+        TenantFailure(tenant="half", error_class="secret_missing", error="cannot log in"),
         TenantFailure(tenant="refused", error_class="unauthorized", error="refused"),
     ),
     last_run=run(minutes=90, status="interrupted", problems=("the disk is full",)),
@@ -139,6 +141,7 @@ def test_the_most_urgent_comes_first() -> None:
         (Severity.ERROR, "missing", "acme", "missing", "erpsyncd connections resolve acme missing --create"),
         (Severity.ERROR, "exists", "acme", "exists", "erpsyncd connections adopt acme --id 7 --key exists"),
         (Severity.ERROR, "incomplete", "acme", "incomplete", "erpsyncd connections show acme incomplete"),
+        (Severity.ERROR, "incomplete", "half", None, "erpsyncd tenants edit half --ask-secret"),
         (Severity.WARNING, "tenant_failed", "acme", None, "erpsyncd tenants test acme"),
         (Severity.WARNING, "fault", "acme", "failed", "erpsyncd connections show acme failed"),
         (Severity.WARNING, "unreachable", "acme", "unreached", "erpsyncd tenants test acme"),
@@ -149,7 +152,7 @@ def test_the_most_urgent_comes_first() -> None:
         (Severity.NOTICE, "quote_says_no", "refused", None, "erpsyncd checks list --tenant refused"),
         (Severity.NOTICE, "paused", "no one", None, "erpsyncd tenants resume 'no one'"),
     ] == [(item.severity, item.reason, item.tenant, item.key, item.do) for item in found]
-    assert (14, "14 things need you.") == (needing(found), verdict(EVERYTHING, found))
+    assert (15, "15 things need you.") == (needing(found), verdict(EVERYTHING, found))
     assert {"failed": NOW, "parked": NOW + QUARTER} == {
         item.key or item.reason: item.until for item in found if item.until
     }

@@ -40,6 +40,7 @@ def attention(overview: Overview, *, now: datetime, expected: timedelta) -> tupl
     # One cause is told once: where a tenant is not reached, its connections fail for just that reason.
     troubles = [one for one in overview.troubles if one.error_class != "unauthorized" or one.tenant not in refused]
     told = {(trouble.tenant, trouble.error_class) for trouble in troubles}
+    told |= {(tenant.name, "secret_missing") for tenant in overview.tenants if tenant.state == "incomplete"}
     found = (
         *_runs(overview, now, expected),
         *(item for tenant in overview.tenants for item in _tenant(tenant)),
@@ -124,6 +125,14 @@ def _tenant(tenant: TenantStanding) -> Iterator[Item]:
             reason="refused",
             tenant=tenant.name,
             what="the tenant refused the credentials; they are not tried again until they change",
+            do=command("tenants", "edit", tenant.name, "--ask-secret"),
+        )
+    elif tenant.state == "incomplete":
+        yield Item(
+            severity=Severity.ERROR,
+            reason="incomplete",
+            tenant=tenant.name,
+            what="the credentials were never given to this store",
             do=command("tenants", "edit", tenant.name, "--ask-secret"),
         )
     elif tenant.state == "parked":

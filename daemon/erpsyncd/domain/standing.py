@@ -40,7 +40,7 @@ class TenantStanding:
 
     name: str
     state: str = "active"
-    """`paused`, `refused` (its credentials), `parked` (until `parked_until`) or `active`."""
+    """`paused`, `incomplete` or `refused` (its credentials), `parked` (until `parked_until`) or `active`."""
 
     parked_until: datetime | None = None
     transient_failures: int = 0

@@ -60,6 +60,7 @@ def select_tenants() -> Select[Any]:
         tenants.c.id,
         tenants.c.name,
         tenants.c.paused,
+        tenants.c.auth_fields,
         tenants.c.refused_auth,
         tenants.c.parked_until,
         tenants.c.transient_failures,
