@@ -91,6 +91,7 @@ def adopt_connections(
             store=store,
             describe=store.apply_document,
             described=lambda: map(_known, store.list_connections(tenant=name)),
+            stored=lambda key: store.read_connection(name, key),
             apis=bootstrap.tenant_apis(settings),
             resolver=bootstrap.secret_resolver(environ),
             policy=bootstrap.policy_of(settings),

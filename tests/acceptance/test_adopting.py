@@ -114,28 +114,32 @@ def test_one_of_them_under_a_key_of_ones_choice(quick: Erpsyncd, sandbox: Sandbo
 
 
 @pytest.mark.parametrize("reading", [ConfigReading.MASKED, ConfigReading.BLANK])
-def test_what_the_tenant_hides_is_not_taken(quick: Erpsyncd, sandbox: SandboxServer, reading: ConfigReading) -> None:
-    """A mask would be saved with the next change, and the password be gone; imported with it, it can be ours."""
+def test_what_the_tenant_hides_is_never_saved(quick: Erpsyncd, sandbox: SandboxServer, reading: ConfigReading) -> None:
+    """It is ours, and incomplete until an import gives what is hidden; nothing is planned or saved before."""
     quick.load(document(sandbox.url, "soap", ""))
     tenant = sandbox.tenant("acme")
     tenant.add(display_name="Name of a", config_fields={"Password": "secret"})
     tenant.add(display_name="Without")
     tenant.configure(config_reading=reading)
 
-    some = adopt(quick)
-    rest = quick("connections", "adopt", "acme")
+    planned = quick("connections", "adopt", "acme", "--dry-run")
+    taken = adopt(quick)
+    dry, run = quick.run_once("--dry-run"), quick.run_once()
 
-    assert (3, [("incomplete", False), (None, True)]) == (
-        some.code,
-        [(item["error_class"], item["adopted"]) for item in items(some)],
+    lacking = "1 (Name of a) would be acme/name-of-a; the tenant hides Password: import it with its value"
+    assert (0, True) == (planned.code, lacking in " ".join(planned.stdout.split()))
+    assert 80 >= max(map(len, planned.stdout.splitlines()))
+    assert (0, [("name-of-a", "incomplete", ["Password"]), ("without", "in_sync", [])]) == (
+        taken.code,
+        [(item["key"], item["state"], item["hidden"]) for item in items(taken)],
     )
-    assert (1, True) == (rest.code, "hides the value of Password" in " ".join(rest.stdout.split()))
-    assert 80 >= max(map(len, rest.stdout.splitlines()))
-    assert ["without"] == [row["key"] for row in quick.listed("connections")]
-    quick.load(connection("a", config_fields={"Password": "known"}))
-    assert 0 == quick("connections", "adopt", "acme", "--id", "1", "--key", "a").code
+    assert ([], [], 0) == (dry.json["outcomes"], run.json["outcomes"], saves(sandbox))
+    assert [1, 2] == [row["erp_connection_id"] for row in quick.listed("connections")]
+    assert all(row["connection_id"] for row in quick.listed("connections"))
+
+    quick.load(connection("name-of-a", display_name="Name of a", config_fields={"Password": "known"}))
     assert (0, "known") == (quick.run_once().code, tenant.connections[1].config_fields["Password"])
-    assert 2 == len(tenant.connections)
+    assert (2, 1) == (len(tenant.connections), saves(sandbox))
 
 
 def test_what_is_described_here_is_not_taken_under_another_key(quick: Erpsyncd, sandbox: SandboxServer) -> None:

@@ -26,7 +26,7 @@ def adopt(invocation: Invocation, tenant: str, *, erp_connection_id: int | None,
     """Take over connections that the tenant has already.
 
     Without --id: everything that nobody owns. Each is described here just as it is there; nothing is saved in the
-    tenant. One whose values the tenant hides is left alone.
+    tenant. One whose values the tenant hides is incomplete, and never saved, until an import gives them.
 
     With a KEY that is described here already: that is connection N from now on, and the next pass makes it what is
     described.
@@ -57,8 +57,9 @@ def adopt(invocation: Invocation, tenant: str, *, erp_connection_id: int | None,
 
 
 def _item(tenant: str, found: Found, *, dry_run: bool) -> dict[str, object]:
-    state = State.IN_SYNC if found.is_taken and not dry_run else None
-    rest = {"attempts": 0, "next_attempt_at": None, "adopted": state is not None}
+    taken = found.is_taken and not dry_run
+    state = (State.INCOMPLETE if found.hidden else State.IN_SYNC) if taken else None
+    rest = {"attempts": 0, "next_attempt_at": None, "adopted": taken}
     return {"tenant": tenant, "key": found.key, "state": state, **as_json(found), **rest}
 
 
@@ -66,7 +67,8 @@ def _lines(tenant: str, found: Sequence[Found], *, dry_run: bool) -> Iterator[st
     for one in found:
         theirs = f"{one.erp_connection_id} ({one_line(one.display_name)})"
         if one.is_taken:
-            yield paragraph(f"{theirs} {'would be' if dry_run else 'is'} {tenant}/{one.key}", rest="  ")
+            lacks = f"; the tenant hides {', '.join(one.hidden)}: import it with its value" if one.hidden else ""
+            yield paragraph(f"{theirs} {'would be' if dry_run else 'is'} {tenant}/{one.key}{lacks}", rest="  ")
         else:
             yield paragraph(f"{theirs} is not taken over: {one.error}", rest="  ")
     taken = sum(one.is_taken for one in found)

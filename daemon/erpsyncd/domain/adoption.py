@@ -38,6 +38,9 @@ class Found:
     erp_connector_id: int | None = None
     active: bool | None = None
     key: str | None = None
+    hidden: tuple[str, ...] = ()
+    """Its config fields that the tenant does not show. Without them it is incomplete: a save replaces all of it."""
+
     error_class: str | None = None
     error: str | None = None
     """Why it was not taken over."""
@@ -62,14 +65,6 @@ def key_for(display_name: str, taken: Container[str]) -> str:
 def hidden_fields(spec: ConnectionSpec) -> tuple[str, ...]:
     """Return the config fields whose value the tenant does not show, as far as one can tell."""
     return tuple(name for name, value in spec.config_fields.items() if value.looks_hidden)
-
-
-def hidden_reason(names: Iterable[str]) -> str:
-    """Say why a connection with such fields is not taken over: a save replaces all of it, so a mask would be saved."""
-    return (
-        f"the tenant hides the value of {', '.join(names)}, and what is not known cannot be saved again; import a "
-        "description of this connection that has it, and take it over as that"
-    )
 
 
 def conflict(spec: ConnectionSpec, tenant: str, erp_connection_id: int, known: Iterable[KnownConnection]) -> str | None:

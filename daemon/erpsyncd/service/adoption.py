@@ -10,8 +10,8 @@ from datetime import datetime
 
 import structlog
 
-from erpsyncd.domain.adoption import Found, KnownConnection, conflict, hidden_fields, hidden_reason, key_for
-from erpsyncd.domain.connections import ErpConnection, ListedConnection, State
+from erpsyncd.domain.adoption import Found, KnownConnection, conflict, hidden_fields, key_for
+from erpsyncd.domain.connections import ErpConnection, ListedConnection, State, StoredConnection
 from erpsyncd.domain.documents import Document
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.ports import PassStore, TenantApis
@@ -40,6 +40,9 @@ class Adoption:
 
     described: Callable[[], Iterable[KnownConnection]]
     """Reads what the store has of this tenant."""
+
+    stored: Callable[[str], StoredConnection]
+    """Reads the connection of a key; raises `UsageError` where it was removed again."""
 
     apis: TenantApis
     resolver: SecretResolver
@@ -145,27 +148,25 @@ class Adoption:
             connection_id=observed.connection_id,
             erp_connector_id=spec.erp_connector_id,
             active=spec.active,
+            hidden=hidden_fields(spec),
         )
-        hidden = hidden_fields(spec)
-        if hidden:
-            return replace(found, error_class="incomplete", error=hidden_reason(hidden))
         reason = conflict(spec, self.tenant.name, item.erp_connection_id, self._known)
         if reason is not None:
             return replace(found, error_class="exists", error=reason)
         key = key or key_for(spec.display_name, {one.key for one in self._known})
         try:
-            await self._take(observed, key)
+            await self._take(observed, key, found.hidden)
         except ConfigurationError as exc:
             return replace(found, error_class=exc.error_class, error="; ".join(exc.problems) or str(exc))
         return replace(found, key=key)
 
-    async def _take(self, observed: ErpConnection, key: str) -> None:
+    async def _take(self, observed: ErpConnection, key: str, hidden: tuple[str, ...]) -> None:
         """Describe it as it was read, and count what was read as what we pushed: nothing has to be saved."""
-        table = connection_table(self.tenant.name, key, observed.spec)
+        table = connection_table(self.tenant.name, key, observed.spec, hidden)
         document = read_entries(f"connection {observed.erp_connection_id}", connections=[table])
         if self._lease is not None:
             await asyncio.to_thread(self.describe, document)
-            await self._settle(self._lease, observed, key)
+            await self._settle(self._lease, observed, key, hidden)
         self._known.append(
             KnownConnection(
                 key=key,
@@ -175,14 +176,20 @@ class Adoption:
             )
         )
 
-    async def _settle(self, lease: Lease, observed: ErpConnection, key: str) -> None:
-        due = await self.store.due_connections(self.tenant.id, now=self.now(), longest_backoff=None)
-        (stored,) = [one for one in due if one.key == key]
-        verdict = Verdict(
-            state=State.IN_SYNC,
-            erp_connection_id=observed.erp_connection_id,
-            connection_id=observed.connection_id,
-            applied=self.store.fingerprinter.of_spec(stored.template.resolve({})),
-        )
+    async def _settle(self, lease: Lease, observed: ErpConnection, key: str, hidden: tuple[str, ...]) -> None:
+        """Say which one it is. What lacks a value is not in sync, and the store makes nothing due that does."""
+        stored = await asyncio.to_thread(self.stored, key)
+        if hidden:
+            verdict = Verdict(state=State.PENDING, applied={})
+        else:
+            spec = stored.template.resolve({})
+            verdict = Verdict(state=State.IN_SYNC, applied=self.store.fingerprinter.of_spec(spec))
+        verdict = replace(verdict, erp_connection_id=observed.erp_connection_id, connection_id=observed.connection_id)
         await self.store.settle(lease, run_id=0, connection=stored, verdict=verdict, outcome=None, at=self.now())
-        log.info("connection.adopted", tenant=self.tenant.name, key=key, erp_connection_id=observed.erp_connection_id)
+        log.info(
+            "connection.adopted",
+            tenant=self.tenant.name,
+            key=key,
+            erp_connection_id=observed.erp_connection_id,
+            hidden=list(hidden),
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -51,8 +51,8 @@ def _text(template: Template) -> str:
     return WITHHELD.source() if template.damage is not None else template.source()
 
 
-def connection_table(tenant: str, key: str, spec: ConnectionSpec) -> Table:
-    """Return the `[[connections]]` entry that describes what a tenant has."""
+def connection_table(tenant: str, key: str, spec: ConnectionSpec, hidden: Container[str] = ()) -> Table:
+    """Return the `[[connections]]` entry that describes what a tenant has; what it hides is left to the store."""
     return {
         "tenant": tenant,
         "key": key,
@@ -63,7 +63,10 @@ def connection_table(tenant: str, key: str, spec: ConnectionSpec) -> Table:
         "all_access": spec.all_access,
         "user_group_access_ids": list(spec.user_group_access_ids),
         "associate_access_ids": list(spec.associate_access_ids),
-        "config_fields": {name: value.reveal().replace("@{", "@@{") for name, value in spec.config_fields.items()},
+        "config_fields": {
+            name: WITHHELD.source() if name in hidden else value.reveal().replace("@{", "@@{")
+            for name, value in spec.config_fields.items()
+        },
     }
 
 
