@@ -9,8 +9,9 @@ from pathlib import Path
 
 from benchmarks.imports import IMPORT
 from benchmarks.measuring import Measured, measure
+from benchmarks.status import STATUS
 
-FIGURES = (IMPORT,)
+FIGURES = (IMPORT, STATUS)
 
 
 def main() -> int:

@@ -34,8 +34,8 @@ def test_a_plan_tells_each_field_and_writes_nothing(erpsyncd: Erpsyncd, sandbox:
 
     assert [
         "~ update acme/a",
-        '    display_name: "Name of a" → "Another"',
-        "    active: yes → no",
+        '    display_name: "Name of a" -> "Another"',
+        "    active: yes -> no",
         "    config_fields.Key: set",
         "    config_fields.Password: removed",
         '+ create acme/new "Name of new" (connector 1)',

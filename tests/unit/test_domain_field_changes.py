@@ -56,7 +56,7 @@ def changes(
     spec: ConnectionSpec, observed: ConnectionSpec, *, applied: ConnectionSpec | None = SPEC
 ) -> list[tuple[str, Any, Any]]:
     """Return what the plan for an update says."""
-    planned = plan_connection(make_desired(spec, applied=applied), make_observed(observed))
+    planned = plan_connection(make_desired(spec, applied=applied), make_observed(observed), tenant="acme")
     assert isinstance(planned, Update)
     return [(change.name, change.old, change.new) for change in field_changes(planned)]
 
@@ -156,9 +156,9 @@ def test_no_secret_gets_into_a_field_change(name: str, wanted: str, shown: str, 
     """Whatever config fields hold, a plan consists of words about them."""
     marks = [f"canary-{value}-canary" for value in (wanted, shown, pushed)]
     desired, observed, applied = (make_spec({f"Field {name}": mark}, active=mark is marks[0]) for mark in marks)
-    update = plan_connection(make_desired(desired, applied=applied), make_observed(observed))
-    unknown = plan_connection(make_desired(desired, applied=None), make_observed(observed))
-    gone = plan_connection(make_desired(None), make_observed(observed))
+    update = plan_connection(make_desired(desired, applied=applied), make_observed(observed), tenant="acme")
+    unknown = plan_connection(make_desired(desired, applied=None), make_observed(observed), tenant="acme")
+    gone = plan_connection(make_desired(None), make_observed(observed), tenant="acme")
     assert isinstance(update, Update)
     assert isinstance(unknown, Update)
     assert isinstance(gone, Delete)

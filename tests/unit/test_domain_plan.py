@@ -74,12 +74,12 @@ def test_never_created_is_created_unseen() -> None:
     desired = make_desired(remote_id=None, guid=None, applied={})
 
     assert not needs_observation(desired)
-    assert Create(desired=desired) == plan_connection(desired, None)
+    assert Create(desired=desired) == plan_connection(desired, None, tenant="acme")
 
 
 def test_never_created_and_unwanted_is_nothing() -> None:
     """Absent and never there: done."""
-    assert plan_connection(make_desired(spec=None, remote_id=None, guid=None, applied={}), None) is None
+    assert plan_connection(make_desired(spec=None, remote_id=None, guid=None, applied={}), None, tenant="acme") is None
 
 
 def test_unchanged_is_left_alone_whatever_stands_there() -> None:
@@ -87,8 +87,8 @@ def test_unchanged_is_left_alone_whatever_stands_there() -> None:
     desired = make_desired()
 
     assert not needs_observation(desired)
-    assert plan_connection(desired, None) is None
-    assert plan_connection(desired, make_observed(guid="another")) is None
+    assert plan_connection(desired, None, tenant="acme") is None
+    assert plan_connection(desired, make_observed(guid="another"), tenant="acme") is None
 
 
 def test_changed_is_updated_with_the_names_of_its_fields() -> None:
@@ -97,7 +97,7 @@ def test_changed_is_updated_with_the_names_of_its_fields() -> None:
     observed = make_observed(guid="{" + GUID.upper() + "}")
 
     assert needs_observation(desired)
-    change = plan_connection(desired, observed)
+    change = plan_connection(desired, observed, tenant="acme")
 
     assert Update(desired=desired, observed=observed, fields=("active", "config_fields.Password")) == change
 
@@ -107,21 +107,23 @@ def test_an_adopted_connection_is_pushed_once() -> None:
     desired = make_desired(applied={})
 
     assert needs_observation(desired)
-    assert Update(desired=desired, observed=make_observed(), fields=()) == plan_connection(desired, make_observed())
+    assert Update(desired=desired, observed=make_observed(), fields=()) == plan_connection(
+        desired, make_observed(), tenant="acme"
+    )
 
 
 def test_a_guid_that_is_not_known_yet_is_not_compared() -> None:
     """A connection adopted by its id alone has no GUID to lose."""
     desired = make_desired(guid=None, fingerprints={"active": "b"})
 
-    assert isinstance(plan_connection(desired, make_observed()), Update)
+    assert isinstance(plan_connection(desired, make_observed(), tenant="acme"), Update)
 
 
 @pytest.mark.parametrize("observed", [None, make_observed(deleted=True)])
 def test_gone_is_missing(observed: ErpConnection | None) -> None:
     """What somebody deleted in the tenant is not created again without a decision."""
     with pytest.raises(Undecided, match="no longer has connection 7") as caught:
-        plan_connection(make_desired(fingerprints={"active": "b"}), observed)
+        plan_connection(make_desired(fingerprints={"active": "b"}), observed, tenant="acme")
 
     assert caught.value.reason == "missing"
 
@@ -132,16 +134,18 @@ def test_what_was_lost_is_looked_at_again(state: State) -> None:
     desired = make_desired(state=state)
 
     assert needs_observation(desired)
-    assert plan_connection(desired, make_observed()) is None
+    assert plan_connection(desired, make_observed(), tenant="acme") is None
     with pytest.raises(Undecided):
-        plan_connection(desired, None)
+        plan_connection(desired, None, tenant="acme")
 
 
 @pytest.mark.parametrize("spec", [SPEC, None])
 def test_another_guid_is_replaced(spec: ConnectionSpec | None) -> None:
     """An id that now belongs to another object is neither written to nor deleted."""
     with pytest.raises(Undecided, match="another one now") as caught:
-        plan_connection(make_desired(spec=spec, fingerprints={"active": "b"}), make_observed(guid="another"))
+        plan_connection(
+            make_desired(spec=spec, fingerprints={"active": "b"}), make_observed(guid="another"), tenant="acme"
+        )
 
     assert caught.value.reason == "replaced"
 
@@ -151,13 +155,13 @@ def test_absent_is_deleted() -> None:
     desired = make_desired(spec=None, fingerprints={})
 
     assert needs_observation(desired)
-    assert Delete(desired=desired, observed=make_observed()) == plan_connection(desired, make_observed())
+    assert Delete(desired=desired, observed=make_observed()) == plan_connection(desired, make_observed(), tenant="acme")
 
 
 @pytest.mark.parametrize("observed", [None, make_observed(deleted=True), make_observed(deleted=True, guid="another")])
 def test_absent_and_gone_is_done(observed: ErpConnection | None) -> None:
     """What should not exist and does not needs nothing, whoever deleted it."""
-    assert plan_connection(make_desired(spec=None, fingerprints={}), observed) is None
+    assert plan_connection(make_desired(spec=None, fingerprints={}), observed, tenant="acme") is None
 
 
 def deletes(number: int) -> list[Change]:

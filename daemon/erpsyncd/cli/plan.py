@@ -104,7 +104,7 @@ def _headline(outcome: Outcome) -> Iterator[str]:
 
 
 def _field(field: FieldChange) -> str:
-    """Return what becomes of a field; `old → new` where both can be shown."""
+    """Return what becomes of a field; `old -> new` where both can be shown."""
     old, new = field.old, field.new
     if isinstance(new, SecretChange):
         return new.replace("_", " ")
@@ -114,7 +114,7 @@ def _field(field: FieldChange) -> str:
         return " ".join(ids) or "as it is there already"
     if old is None:
         return _value(new)
-    return f"{_value(old)} → {_value(new)}" if old != new else f"{_value(new)}, as it is there already"
+    return f"{_value(old)} -> {_value(new)}" if old != new else f"{_value(new)}, as it is there already"
 
 
 def _value(value: object) -> str:

@@ -61,7 +61,7 @@ def _sum(report: RunReport) -> str:
                 yield f"{count} {status.replace('_', ' ')}"
 
     what = "Dry run" if report.dry_run else "Run"
-    return f"{what} {report.run_id} {report.status}: {', '.join(parts()) or 'no connections'}"
+    return f"{what} {report.run_id} {report.status}: {', '.join(parts()) or 'nothing was done'}"
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:

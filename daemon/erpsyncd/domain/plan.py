@@ -66,12 +66,12 @@ def needs_observation(desired: DesiredConnection) -> bool:
     return undecided or desired.spec is None or desired.fingerprints != desired.stored.applied
 
 
-def plan_connection(desired: DesiredConnection, observed: ErpConnection | None) -> Change | None:
+def plan_connection(desired: DesiredConnection, observed: ErpConnection | None, *, tenant: str) -> Change | None:
     """Return the one change that brings the tenant to `desired`, or None when nothing has to be done.
 
     Saving is decided by what we last pushed, never by comparing with what the tenant gives back: it may mask
     secrets, and its cursor moves by itself. `observed` is None when the tenant does not have the connection
-    or when `needs_observation` said that it need not be asked.
+    or when `needs_observation` said that it need not be asked. `tenant` is its name, for messages.
 
     Raises:
         Undecided: what stands there is not ours any more (`replaced`), or is gone (`missing`).
@@ -88,7 +88,7 @@ def plan_connection(desired: DesiredConnection, observed: ErpConnection | None) 
         raise Undecided(
             "missing",
             f"the tenant no longer has connection {stored.erp_connection_id}; somebody deleted it there. "
-            f"To create a new one: erpsyncd connections resolve TENANT {desired.key} --create; else mark it absent",
+            f"To create a new one: erpsyncd connections resolve {tenant} {desired.key} --create; else mark it absent",
         )
     # An answer without a GUID says nothing about whose it is.
     if stored.connection_id and observed.connection_id and not same_guid(stored.connection_id, observed.connection_id):
@@ -96,7 +96,7 @@ def plan_connection(desired: DesiredConnection, observed: ErpConnection | None) 
             "replaced",
             f"connection {stored.erp_connection_id} is another one now: its ConnectionId is "
             f"{observed.connection_id}, ours was {stored.connection_id}. A restored backup does this; "
-            f"if it is to be ours all the same: erpsyncd connections resolve TENANT {desired.key} --id "
+            f"if it is to be ours all the same: erpsyncd connections resolve {tenant} {desired.key} --id "
             f"{stored.erp_connection_id}",
         )
     if desired.spec is None:

@@ -140,7 +140,7 @@ class ConnectionPass:
         observed = None
         if erp_connection_id is not None and needs_observation(desired):
             observed = await self.remote.observe(erp_connection_id, desired.secrets)
-        change = plan_connection(desired, observed)
+        change = plan_connection(desired, observed, tenant=self.tenant)
         if isinstance(change, Create):
             await self._refuse_twin(desired)
         return change
