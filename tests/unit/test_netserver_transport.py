@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import ssl
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -18,6 +19,7 @@ from erpsyncd.errors import Effect, MalformedResponse, OutcomeUnknown, RemoteErr
 from erpsyncd.netserver.calls import READING_OPERATIONS, Call
 from erpsyncd.netserver.headers import decompressed
 from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.network import http_client
 from erpsyncd.netserver.progress import Progress, Stage
 from erpsyncd.netserver.rate import RateLimiter
 from erpsyncd.netserver.transport import Transport, errors_translated
@@ -85,6 +87,7 @@ def test_every_error_of_httpx_is_translated(error: type[httpx.RequestError]) -> 
         ssl.SSLError(1, "[SSL] m"),
         UnicodeError("label too long"),
         OSError(5, "m"),
+        httpx.InvalidURL("m"),
     ],
 )
 @pytest.mark.parametrize("stage", Stage)
@@ -102,7 +105,58 @@ def test_messages_have_no_secrets() -> None:
 
     assert "placeholder" not in str(found)
     assert found.__suppress_context__
-    assert RemoteUnreachable is type(translated(httpx.InvalidURL("m"), Stage.HANDED_OVER))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "illegal status line: bytearray(b'7T:placeholder 200 OK')",
+        'illegal header line: bytearray(b"it\'s 7T:placeholder")',
+        "malformed chunk footer: bytearray(b'7T:placeholder') (expected b'\\r\\n')",
+        "Illegal header value b'7T:placeholder'",
+    ],
+)
+def test_what_h11_cannot_read_is_not_quoted(words: str) -> None:
+    """A line of the answer may be anything, our ticket too."""
+    said = str(translated(httpx.RemoteProtocolError(words), Stage.SENDING))
+
+    assert f"broke: {words.partition(' b')[0].rstrip(':')}; nobody" in said
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        *(
+            "javascript:alert(1)",
+            "http://[",
+            "//[x",
+            "https://placeholder-user.example:x/",
+            "http://a:99999/",
+            "/elsewhere",
+        ),
+        *("https://placeholder-password.example/", "https://PLACEHOLDER-app-token/", "/" + "x" * 65_530),
+        *("https://not a host/", "https://" + "a." * 3000),
+    ],
+)
+async def test_redirects_are_answers(location: str) -> None:
+    """Whatever a redirection points at, the call was answered: it is not taken for one that never left."""
+    wire = Wire(SaveConnection=answer(b"", 302, Location=location))
+    async with opened(wire, REST, BASIC) as api:
+        with pytest.raises(RemoteRejected, match=r"redirects to .{1,40} \(302\); set url") as caught:
+            await api.save_connection(erp_connection(0))
+
+    assert Effect.UNCERTAIN is caught.value.effect
+    assert 1 == len(wire.requests)
+    assert not {"placeholder-password", "placeholder-app-token"} & set(str(caught.value).replace(".", " ").split())
+
+
+async def test_cookies_are_not_kept() -> None:
+    """A client that lives as long as a pass does not collect what every answer brings."""
+    reply = httpx.Response(200, headers={"Set-Cookie": "a=b; Domain=.acme.example"})
+    async with http_client(Wire(x=reply)) as client:
+        await client.post("https://crm.acme.example/x")
+
+        assert {} == dict(client.cookies)
 
 
 async def test_progress_follows_httpcore() -> None:
@@ -216,6 +270,39 @@ async def test_compression_that_was_not_asked_for(squeeze: Any) -> None:
         for message in ("more than 100000 bytes", "ends in the middle", "that is not", "which was not asked for"):
             with pytest.raises(MalformedResponse, match=message):
                 await api.has_connections()
+
+
+async def test_encodings_are_named_if_they_are_known() -> None:
+    """Another encoding is a text of the tenant's, and may be our password."""
+    wire = Wire(
+        HasConnections=[
+            answer(b"x", Content_Encoding="br"),
+            answer(b"x", Content_Encoding="placeholder-password"),
+        ]
+    )
+    async with opened(wire, REST, BASIC) as api:
+        for what in ("the encoding 'br'", "an unknown encoding"):
+            with pytest.raises(MalformedResponse, match=f"sent a body in {what}, which was not asked for"):
+                await api.has_connections()
+
+
+async def test_small_pieces_take_little_memory() -> None:
+    """A body that comes two bytes at a time takes no more room than another."""
+
+    class Stream(httpx.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            for number in range(200_000):
+                yield b"%02x" % (number % 256)
+
+    wire = Wire(HasConnections=lambda _: httpx.Response(200, stream=Stream()))
+    async with opened(wire, REST, BASIC) as api:
+        tracemalloc.start()
+        with pytest.raises(MalformedResponse):
+            await api.has_connections()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert peak < 4 * 400_000
 
 
 def test_decompression_holds_at_most_the_limit() -> None:

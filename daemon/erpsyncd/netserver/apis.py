@@ -16,11 +16,12 @@ from erpsyncd.netserver.api import Caller, NetServerApi
 from erpsyncd.netserver.authentication import FixedSession, LoginSession, Session
 from erpsyncd.netserver.inspection import NetServerInspector
 from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.network import Wire, http_client, network
 from erpsyncd.netserver.rate import RateLimiter
 from erpsyncd.netserver.rest import RestDialect
 from erpsyncd.netserver.soap import SoapDialect
 from erpsyncd.netserver.tls import Tls, own_tls, tls_context
-from erpsyncd.netserver.transport import Transport, Wire, http_client, network
+from erpsyncd.netserver.transport import Transport
 
 
 class NetServerApis:

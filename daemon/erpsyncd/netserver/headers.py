@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -10,6 +11,10 @@ from urllib.parse import urlsplit
 #: No tenant can make us wait longer than this; larger numbers are cut to it.
 MAX_RETRY_AFTER = 86_400.0
 _MAX_DIGITS = 12
+#: What a host can look like in a message: names, IPv4 and IPv6 addresses.
+_HOST = re.compile(r"[a-z0-9._:-]{1,253}")
+#: Encodings that have a name in messages; any other is a text of the tenant's, and may be anything.
+_OTHER_ENCODINGS = frozenset({"br", "zstd", "compress"})
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
@@ -32,11 +37,12 @@ def moment_in(value: str) -> datetime | None:
 
 
 def redirect_host(location: str) -> str:
-    """Return the host that a Location header points at; never its path, query or userinfo."""
+    """Return the host that a Location header points at; never its path, query or userinfo, nor what is no host."""
     try:
-        return urlsplit(location.strip()).hostname or ""
+        host = urlsplit(location.strip()).hostname or ""
     except ValueError:
         return ""
+    return host if _HOST.fullmatch(host) is not None else ""
 
 
 def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
@@ -46,7 +52,8 @@ def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
         ValueError: the encoding is unknown, or the body is not in it.
     """
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise ValueError(f"a body in the encoding {encoding[:40]!r}, which was not asked for")
+        name = f"the encoding {encoding!r}" if encoding in _OTHER_ENCODINGS else "an unknown encoding"
+        raise ValueError(f"a body in {name}, which was not asked for")
     inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
         plain = inflater.decompress(body, limit + 1)

@@ -9,6 +9,7 @@ trust where an administrator wants it.)
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -16,14 +17,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TypeAlias
 
 import httpx
 import structlog
 
 from erpsyncd import __version__
 from erpsyncd.domain.ports import BeforeSend
-from erpsyncd.domain.proxies import Proxy, ProxyAddress
+from erpsyncd.domain.proxies import ProxyAddress
 from erpsyncd.errors import (
     Effect,
     MalformedResponse,
@@ -40,14 +40,11 @@ from erpsyncd.netserver.leftovers import close_overfull
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.progress import HeldUp, Progress, Stage
 from erpsyncd.netserver.rate import RateLimiter
-from erpsyncd.netserver.tls import Tls
 
 log = structlog.get_logger(__name__)
 
-#: What stands between a client and the network; tests put their own in its place.
-Wire: TypeAlias = httpx.AsyncBaseTransport
-
-_KEEPALIVE_SECONDS = 5.0
+#: How h11 quotes the line of the answer that it cannot read; it may repeat a ticket.
+_QUOTATION = re.compile(r"\b(?:bytearray\(b|b)['\"]")
 
 _ADVICE = "check url, the network and the certificate"
 
@@ -57,7 +54,6 @@ _NEVER_SENT = (
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.UnsupportedProtocol,
-    httpx.InvalidURL,
 )
 #: What else the network can raise, beside `httpx.RequestError` with all that hangs under it.
 _FOREIGN = (httpx.RequestError, httpx.InvalidURL, ssl.SSLError, OSError, UnicodeError)
@@ -159,7 +155,7 @@ class Transport:
             status=response.status_code,
             content_type=headers.get("Content-Type", ""),
             retry_after=retry_after_seconds(headers["Retry-After"], self._now()) if "Retry-After" in headers else None,
-            redirect_host=redirect_host(headers["Location"]) if "Location" in headers else "",
+            redirect_host=redirect_host(response.extensions["location"]),
             date=moment_in(headers["Date"]) if "Date" in headers else None,
             certificate=certificate,
             body=body,
@@ -167,14 +163,12 @@ class Transport:
 
     async def _body(self, endpoint: Endpoint, response: httpx.Response) -> bytes:
         limit = self._limits.max_body_bytes
-        chunks: list[bytes] = []
-        size = 0
+        gathered = bytearray()  # a list of pieces would take 25 times the bytes of a body that comes two by two
         async for chunk in response.aiter_raw():
-            size += len(chunk)
-            if size > limit:
+            if len(gathered) + len(chunk) > limit:
                 raise _too_large(endpoint, limit)
-            chunks.append(chunk)
-        body = b"".join(chunks)
+            gathered += chunk
+        body = bytes(gathered)
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding in ("identity", ""):
             return body
@@ -245,9 +239,11 @@ def _alert_advice(reason: str) -> str:
 
 
 def _reason(exc: BaseException) -> str:
-    """Return the error's own words, which name hosts and certificates and never what was sent."""
-    words = "" if isinstance(exc, UnicodeError) else one_line(str(exc))
-    return words or type(exc).__name__
+    """Return the error's own words, which name hosts and certificates and never what was sent or answered."""
+    words = "" if isinstance(exc, UnicodeError) else str(exc)
+    if (quoted := _QUOTATION.search(words)) is not None:
+        words = words[: quoted.start()].rstrip(" :")
+    return one_line(words) or type(exc).__name__
 
 
 def _too_large(endpoint: Endpoint, limit: int) -> MalformedResponse:
@@ -257,31 +253,3 @@ def _too_large(endpoint: Endpoint, limit: int) -> MalformedResponse:
 @lru_cache(maxsize=1024)
 def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
-
-
-def network(limits: RemoteLimits, tls: Tls, proxy: Proxy | None) -> Wire:
-    """Return one tenant's way to the network. Through a proxy everything goes, also what is on this machine."""
-    # A handshake that fails behind a proxy leaves its connection in the pool of httpcore 1.0 for ever, where four
-    # would be all. `Transport` has no more than `max_connections` requests under way anyway.
-    most = limits.max_connections if proxy is None else None
-    return httpx.AsyncHTTPTransport(
-        verify=tls.tenant,
-        trust_env=False,
-        http2=False,
-        limits=httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=_KEEPALIVE_SECONDS),
-        proxy=None if proxy is None else _http_proxy(proxy, tls),
-    )
-
-
-def _http_proxy(proxy: Proxy, tls: Tls) -> httpx.Proxy:
-    address, username = proxy.address, proxy.username.reveal()
-    return httpx.Proxy(
-        f"{address.scheme}://{address.where}",
-        ssl_context=tls.proxy if address.scheme == "https" else None,
-        auth=(username, proxy.password.reveal()) if username else None,
-    )
-
-
-def http_client(wire: Wire) -> httpx.AsyncClient:
-    """Return a client for one tenant on its way to the network, or on what replaces that in tests."""
-    return httpx.AsyncClient(transport=wire, trust_env=False, follow_redirects=False)
