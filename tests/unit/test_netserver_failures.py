@@ -160,6 +160,40 @@ def test_texts_are_made_harmless() -> None:
     assert 256 == len(one_line("y" * 1000))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("a <b> & c", "a &lt;b&gt; &amp; c", "a  <b>\n& c", "a\x00<b>\u200b& c"),
+        *(r"x\u00e9\"y", 'x\u00e9\\"y', 'x\u00e9"y'),
+    ],
+)
+def test_secrets_are_hidden_however_they_are_written(said: str) -> None:
+    """A tenant may quote what we sent as it was sent, escaped, or spread over lines."""
+    assert "no ***!" == one_line(f"no {said}!", (Secret("a <b> & c"), Secret('x\u00e9"y')))
+
+
+def test_what_is_left_of_a_secret_on_one_line() -> None:
+    """A secret of blanks does not hide every letter that is left of it."""
+    assert "a banana" == one_line("a banana", (Secret("a\n\n\n\n"),))
+
+
+def test_type_that_is_a_secret() -> None:
+    """An exception that is called like our password has no name in the message."""
+    fault = Fault(exception_type="placeholder", text="no")
+    with pytest.raises(RemoteFault) as caught:
+        raise_for_failure(call(secrets=(Secret("placeholder"),)), reply(b""), fault)
+
+    assert ("SaveConnection: no", "") == (str(caught.value), caught.value.exception_type)
+
+
+def test_host_that_is_a_secret() -> None:
+    """A redirection to our password does not name it, in small letters either."""
+    with pytest.raises(RemoteRejected, match=r"redirects to \*\*\*\.example \(302\)"):
+        raise_for_failure(
+            call(secrets=(Secret("Placeholder"),)), Reply(status=302, redirect_host="placeholder.example"), None
+        )
+
+
 def test_faults_without_words_still_say_something() -> None:
     """A fault that holds a type alone, or nothing, makes a sentence all the same."""
     for fault, words in ((Fault(exception_type="SoX"), "SoX"), (Fault(), "the tenant gave no reason")):

@@ -248,6 +248,12 @@ def test_explanations_are_made_harmless() -> None:
 
     assert ("a\n***", "***!", 4096) == (found.user_explanation, found.tech_explanation, len(found.error_code))
 
+    item = "<ChangedDataItem><Tablename>of placeholder-app-token</Tablename></ChangedDataItem>"
+    more = f"<Status>7T:placeholder</Status><Changes><AddedRecords>{item}</AddedRecords></Changes>"
+    found = check(f"<Response><IsOk>true</IsOk>{more}</Response>")
+
+    assert ("***", "of ***") == (found.status, found.changes[0].table_name)
+
 
 def test_long_record_ids_do_not_cost_the_answer() -> None:
     """A record's id may have 64 bits, and not more."""

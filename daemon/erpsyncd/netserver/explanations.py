@@ -27,6 +27,8 @@ def with_safe_explanations(exchange: Exchange[PluginResponse | None]) -> Exchang
             user_explanation=safe(found.user_explanation),
             tech_explanation=safe(found.tech_explanation),
             error_code=safe(found.error_code),
+            status=safe(found.status),
+            changes=tuple(replace(each, table_name=safe(each.table_name)) for each in found.changes),
         )
 
     return replace(exchange, read=read)

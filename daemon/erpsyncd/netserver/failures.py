@@ -6,6 +6,8 @@ becomes part of a message. Bodies never do.
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from erpsyncd.errors import (
 from erpsyncd.netserver.calls import LOGIN_OPERATION, READING_OPERATIONS, Call, Reply
 
 MAX_TEXT = 256
+#: How much of a text is looked at to make a line of it; some are as long as a body can be.
+_MAX_FLATTENED = 64 * MAX_TEXT
 #: Shorter values are not looked for in a message: replacing every "1" would hide nothing and spoil the sentence.
 MIN_HIDDEN = 4
 
@@ -93,17 +97,27 @@ def short_type(exception_type: str) -> str:
 
 
 def without_secrets(text: str, secrets: tuple[Secret, ...]) -> str:
-    """Return the tenant's text without what we sent as secrets; the longest go first."""
-    for value in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
-        if len(value) >= MIN_HIDDEN:
-            text = text.replace(value, "***")
+    """Return the tenant's text without what we sent as secrets, however that was written; the longest go first."""
+    values = {way for secret in secrets for way in _ways_to_write(secret.reveal()) if len(way) >= MIN_HIDDEN}
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, "***")
     return text
+
+
+def _ways_to_write(value: str) -> tuple[str, ...]:
+    """Return a secret as it is, as XML and JSON have it, and as it reads on one line."""
+    as_json = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
+    return value, html.escape(value, quote=False), *as_json, _flat(value)
+
+
+def _flat(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def one_line(text: str, secrets: tuple[Secret, ...] = ()) -> str:
     """Return the tenant's text as we may repeat it: one line, at most 256 characters, none of our secrets."""
-    text = without_secrets(text, secrets)
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    text = without_secrets(text, secrets)[:_MAX_FLATTENED]
+    line = without_secrets(_flat(text), secrets)  # flat, it may read like a secret again
     return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…"
 
 
@@ -179,10 +193,13 @@ def _sentence(call: Call, reply: Reply, fault: Fault | None, what: str) -> str:
 def _fault(call: Call, reply: Reply, fault: Fault) -> Exception:
     if call.endpoint.operation == LOGIN_OPERATION and _may_be_the_password(reply, fault):
         return SessionLost(call, _sentence(call, reply, fault, "refused the login"), forbidden=False)
-    said = one_line(fault.text, call.secrets) or fault.exception_type or "the tenant gave no reason"
+    kind = fault.exception_type
+    if without_secrets(kind, call.secrets) != kind:
+        kind = ""
+    said = one_line(fault.text, call.secrets) or kind or "the tenant gave no reason"
     status = "" if reply.status == 200 else f" ({call.endpoint.where} answered {reply.status})"  # noqa: PLR2004 -- OK
-    named = f"{fault.exception_type}: {said}" if fault.exception_type and said != fault.exception_type else said
-    return RemoteFault(call.endpoint.operation, f"{named}{status}", exception_type=fault.exception_type)
+    named = f"{kind}: {said}" if kind and said != kind else said
+    return RemoteFault(call.endpoint.operation, f"{named}{status}", exception_type=kind)
 
 
 def _other(call: Call, reply: Reply) -> RemoteError:
@@ -191,7 +208,8 @@ def _other(call: Call, reply: Reply) -> RemoteError:
         message = f"{endpoint.where} failed without a reason ({reply.status})"
         return RemoteUnavailable(endpoint.operation, message, retry_after=reply.retry_after)
     if reply.status < 400:  # noqa: PLR2004 -- where the client's errors begin
-        target = reply.redirect_host or "an unnamed host"
+        lower = tuple(Secret(secret.reveal().lower()) for secret in call.secrets)  # as host names are written
+        target = one_line(reply.redirect_host, lower) or "an unnamed host"
         message = f"{endpoint.where} redirects to {target} ({reply.status}); set url to the address that answers itself"
         return RemoteRejected(endpoint.operation, message)
     return RemoteRejected(endpoint.operation, f"{endpoint.where} rejected the request ({reply.status})")
