@@ -17,6 +17,7 @@ from erpsyncd.domain.tenants import AuthKind, Protocol
 from erpsyncd.errors import MalformedResponse, RemoteError, RemoteFault, RemoteRejected
 from erpsyncd.netserver.calls import Reply
 from erpsyncd.netserver.failures import SessionLost
+from erpsyncd.netserver.json_replies import MAX_VALUES
 from erpsyncd.netserver.rest import RestDialect
 from netserver_support import connection_json, credentials, erp_connection, reply, soap_body, tenant_spec
 
@@ -124,6 +125,13 @@ def test_plugin_responses(body: Any, expected: PluginResponse) -> None:
     assert expected == read(REST.has_connections(), body)
 
 
+@pytest.mark.parametrize("status", ["\ud800", "a\x00"])
+def test_status_that_cannot_be_stored(status: str) -> None:
+    """New words are fine, half a surrogate pair is none."""
+    with pytest.raises(MalformedResponse, match="Status: "):
+        read(REST.has_connections(), {"IsOk": True, "Status": status})
+
+
 def test_listing() -> None:
     """A listing names what is not deleted, with its connector."""
     body = [connection_json(1), None, connection_json(2) | {"Deleted": True}]
@@ -166,6 +174,8 @@ BAD: list[Any] = [
     SHORT | {"ConfigFields": []},
     SHORT | {"ConfigFields": {"a": [1]}},
     SHORT | {"ConfigFields": {"a": "\udfff"}},
+    b'{"ErpConnectionId": 7, "x": [' + b"1," * MAX_VALUES + b"1]}",
+    b'{"ErpConnectionId": 7, "x": [' + (b"[" * 50 + b"]" * 50 + b",") * (MAX_VALUES // 50) + b"1]}",
     SHORT | {"UserGroupAccessIds": {"0": 1}},
     SHORT | {"UserGroupAccessIds": ["one"]},
     [],

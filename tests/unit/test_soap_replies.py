@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import encodings
+import threading
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,10 +16,11 @@ from erpsyncd.domain.connections import ListedConnection
 from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import MalformedResponse, RemoteError
+from erpsyncd.netserver import xml_parsing
 from erpsyncd.netserver.calls import Exchange, Reply
 from erpsyncd.netserver.failures import SessionLost
 from erpsyncd.netserver.soap import SoapDialect
-from erpsyncd.netserver.xml_replies import MAX_TAGS
+from erpsyncd.netserver.xml_parsing import MAX_TAGS
 from netserver_support import (
     ARRAYS,
     ENVELOPE,
@@ -30,6 +34,7 @@ from netserver_support import (
     soap_body,
     tenant_spec,
 )
+from processor_time import processor_time
 
 SOAP = SoapDialect(tenant_spec(), credentials())
 NS = namespace(86)
@@ -239,6 +244,71 @@ def test_no_charset_gets_around_the_bounds(hostile: str) -> None:
     ):
         with pytest.raises(MalformedResponse):
             get(reply(body, content_type=f"text/xml; charset={charset}"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "less"),
+    [("UTF-7", "+ADw-"), ("JAVA", "\\u003c"), ("C99", "\\u003c"), ("klingon", "<"), ("UTF-7" + " " * 200, "+ADw-")],
+)
+def test_charsets_in_which_tags_cannot_be_counted(encoding: str, less: str) -> None:
+    """A declaration of a charset that may hide tags is refused, whatever it hides."""
+    for mark in (b"", b"\xef\xbb\xbf"):
+        declared = f'<?xml version="1.0" encoding="{encoding.rstrip()}"{encoding[len(encoding.rstrip()) :]}?>'
+        with pytest.raises(MalformedResponse, match="not well-formed"):
+            get(mark + (declared + PLAIN.decode().replace("<", less)).encode())
+
+
+def test_ebcdic() -> None:
+    """XML in EBCDIC is not even given to the parser, which in some builds reads it."""
+    with pytest.raises(MalformedResponse, match="not well-formed"):
+        get(('<?xml version="1.0"?>' + PLAIN.decode()).encode("cp037"))
+
+
+def test_attributes_are_counted() -> None:
+    """They take more memory than elements do."""
+    attributes = "".join(f" a{number}=''" for number in range(MAX_TAGS))
+    with pytest.raises(MalformedResponse, match="more than 250000 tags and attributes"):
+        get(PLAIN.replace(b"<Active>", f"<Active{attributes}>".encode()))
+
+
+@pytest.mark.parametrize(
+    "body", [b"x" + b" " * 1_000_000, b"<?xml " + b" " * 1_000_000, PLAIN + b"<" + b"\n" * 1_000_000]
+)
+def test_blanks_are_passed_over_once(body: bytes) -> None:
+    """A body of blanks is looked through in linear time."""
+    with processor_time(5), pytest.raises(MalformedResponse):
+        get(reply(body, content_type="text/xml; charset=utf-8"))
+
+
+def test_names_go_with_the_thread_that_met_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that has parsed much is replaced: libxml2 keeps all names that a thread has met."""
+    threads: list[threading.Thread] = []
+    parsed = xml_parsing._parsed
+
+    def noting(body: bytes) -> Any:
+        threads.append(threading.current_thread())
+        return parsed(body)
+
+    monkeypatch.setattr(xml_parsing, "_parsed", noting)
+    monkeypatch.setattr(xml_parsing, "_PARSING", xml_parsing._ParsingThread())
+    large = PLAIN.replace(b"F0001", b"x" * 256 * 1024)
+    for body in (PLAIN, PLAIN, large, PLAIN, b"<x"):
+        with contextlib.suppress(MalformedResponse):
+            get(body)
+
+    assert [True, True, False, True] == [one is other for one, other in pairwise(threads)]
+    threads[0].join(10)
+    assert not threads[0].is_alive()
+
+
+def test_charsets_are_not_looked_up() -> None:
+    """Python would remember every name that a tenant makes up."""
+    known = len(encodings._cache)
+    for number in range(20):
+        with pytest.raises(MalformedResponse):
+            get(reply(b"<", content_type=f"text/xml; charset=made-up-{number}"))
+
+    assert known == len(encodings._cache)
 
 
 def test_explanations_are_made_harmless() -> None:

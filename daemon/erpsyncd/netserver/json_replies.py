@@ -27,6 +27,8 @@ T = TypeVar("T")
 _ERROR_TEXTS = (("ErrorMessage",), ("ExceptionMessage",), ("Message", "MessageDetail"), ("title", "detail"))
 _ERROR_TYPES = ("ErrorType", "ExceptionType")
 _MAX_INNER = 20
+#: More values than any answer of ours needs. Python spends up to 48 times the bytes that a small one takes on the wire.
+MAX_VALUES = 250_000
 _INT = re.compile(r"-?[0-9]{1,20}")
 
 
@@ -34,8 +36,10 @@ def parse_json(body: bytes, content_type: str = "") -> Any:
     """Return the document; fractions are `Decimal`, which keeps the way they were written.
 
     Raises:
-        Unreadable: it is no JSON, is too deep, has a key twice, a NaN, or text that is no Unicode.
+        Unreadable: it is no JSON, too much of it, too deep, has a key twice, a NaN, or text that is no Unicode.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise Unreadable(f"more than {MAX_VALUES} values")
     try:
         try:
             return _loaded(body)
@@ -210,7 +214,7 @@ _READERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.BOOL: _read_bool,
     Kind.TEXT: read_text,
     Kind.CODE: _read_code,
-    Kind.WORD: lambda value: value if isinstance(value, str) else "",
+    Kind.WORD: lambda value: read_text(value) if isinstance(value, str) else "",
     Kind.INTS: lambda value: tuple(_read_int(each) for each in _array(value) if each is not None),
     Kind.DICTIONARY: _read_dictionary,
 }

@@ -26,7 +26,8 @@ from erpsyncd.netserver.operations import (
     Operation,
 )
 from erpsyncd.netserver.xml_faults import find_fault, succeeded
-from erpsyncd.netserver.xml_replies import Element, as_envelope, parse_xml, read_reply
+from erpsyncd.netserver.xml_parsing import Element, as_envelope, parse_xml
+from erpsyncd.netserver.xml_replies import read_reply
 
 T = TypeVar("T")
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.envelopes import services_namespace
 from erpsyncd.netserver.failures import FAILED_AUTHENTICATION, Fault, short_type
-from erpsyncd.netserver.xml_replies import Element, is_blank, is_nil, namespace_of, read_bool
+from erpsyncd.netserver.xml_parsing import Element
+from erpsyncd.netserver.xml_replies import is_blank, is_nil, namespace_of, read_bool
 
 #: NetServer's own exceptions, as the text of a fault without details begins. Further in, they may be quotations.
 _TYPE_IN_TEXT = re.compile(r"(?:SuperOffice\.Exceptions\.)?So[A-Za-z]{1,60}Exception\b")
