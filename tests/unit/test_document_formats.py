@@ -12,6 +12,7 @@ from erpsyncd.errors import ConfigurationError
 from erpsyncd.service.document import read_documents
 from erpsyncd.service.formats import MAX_BYTES, Unclear, Unreadable, read_content
 from erpsyncd.service.tables import kind_of
+from processor_time import processor_time
 
 CANARY = "canary-7d1f"
 
@@ -60,6 +61,16 @@ def problems_in(content: str | bytes, name: str = "x.toml") -> list[str]:
             "a: &a [" + "x, " * 9 + "]\nb: [" + "*a, " * 1001 + "]",
             "line 2, column 4005: uses more than 1000 aliases",
         ),
+        (
+            "x.yaml",
+            "a: &a [" + "x, " * 1000 + "]\nb: [" + "*a, " * 100 + "]",
+            "line 2, column 401: repeats more than 100000 values by aliases",
+        ),
+        (
+            "x.yaml",
+            "a: &a [" + "x, " * 99 + "]\nb: &b [" + "*a, " * 99 + "]\nc: [" + "*b, " * 10 + "]",
+            "line 3, column 41: repeats more than 100000 values by aliases",
+        ),
         ("x.yaml", "[" * 200_000, "line 1, column 34: is nested too deeply"),
         ("x.yaml", "{" * 200_000, "line 1, column 2: a key must be a plain text"),
         ("x.yaml", "? [a]\n: b", "line 1, column 3: a key must be a plain text"),
@@ -85,6 +96,12 @@ def test_bytes_that_are_no_text() -> None:
 def test_too_large_files() -> None:
     """They are refused before they are parsed."""
     assert problems_in(b"#" * (MAX_BYTES + 1)) == ["x.toml: is larger than 64 MiB"]
+
+
+def test_empty_lines_are_passed_over_once() -> None:
+    """To find out what a text without a name is takes linear time."""
+    with processor_time(5):
+        assert problems_in("\n" * 300_000 + "x", "-")
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,15 @@ import yaml
 MAX_BYTES = 64 * 1024 * 1024
 #: Deeper than any document and far below what a parser survives.
 _MAX_DEPTH = 32
-#: A YAML alias is an object shared, not copied; this only keeps the checking of shared lists in bounds.
+#: A YAML alias is an object shared, not copied; but each time it is checked again, with all that is in it.
 _MAX_ALIASES = 1000
+_MAX_ALIASED_VALUES = 100_000
 
 _YAML = "tag:yaml.org,2002:"
 _TRUE_WORDS = frozenset({"true", "yes", "on"})
 _QUOTED = re.compile(r"('[^']')|'[^']*'|\"[^\"]*\"")
+#: Blanks, not line ends: the search would begin anew at each of many empty lines and go through all of them.
+_LIKE_TOML = re.compile(r"^[ \t]*(\[|[\w.-]+[ \t]*=)", re.MULTILINE)
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 
 
@@ -78,7 +81,7 @@ def _read_unnamed(text: str) -> object:
                 return value
     if text.lstrip().startswith("{"):
         raise complaints["json"]
-    if re.search(r"^\s*(\[|[\w.-]+\s*=)", text, re.MULTILINE) or "yaml" not in complaints:
+    if _LIKE_TOML.search(text) is not None or "yaml" not in complaints:
         raise complaints["toml"]
     raise complaints["yaml"]
 
@@ -147,8 +150,10 @@ class _YamlReader:
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
-        self._anchors: dict[str, Any] = {}
+        self._anchors: dict[str, tuple[Any, int]] = {}
         self._aliases = 0
+        self._aliased_values = 0
+        self._values = 0
 
     def read(self) -> object:
         self._loader.get_event()  # the stream begins
@@ -166,6 +171,8 @@ class _YamlReader:
             return self._alias(event)
         if depth > _MAX_DEPTH:
             raise Unreadable(f"{_at(event.start_mark)}is nested too deeply")
+        values_before = self._values
+        self._values += 1
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event)
         elif event.tag not in (None, "!", f"{_YAML}map", f"{_YAML}seq"):
@@ -175,7 +182,7 @@ class _YamlReader:
         else:
             value = [self._value(item, depth + 1) for item in self._until(yaml.SequenceEndEvent)]
         if event.anchor:
-            self._anchors[event.anchor] = value
+            self._anchors[event.anchor] = (value, self._values - values_before)
         return value
 
     def _until(self, end: type) -> Iterable[Any]:
@@ -200,7 +207,12 @@ class _YamlReader:
             raise Unreadable(
                 f'{_at(event.start_mark)}uses an alias that is not defined; quote a text that begins with "*"'
             )
-        return self._anchors[event.anchor]
+        value, values = self._anchors[event.anchor]
+        self._values += values
+        self._aliased_values += values
+        if self._aliased_values > _MAX_ALIASED_VALUES:
+            raise Unreadable(f"{_at(event.start_mark)}repeats more than {_MAX_ALIASED_VALUES} values by aliases")
+        return value
 
     def _scalar(self, event: Any) -> object:
         tag = event.tag
