@@ -14,7 +14,7 @@ from erpsyncd.netserver.operations import Operation
 from erpsyncd.netserver.soap import SOAP_OPERATIONS
 from erpsyncd.netserver.wsdl import parts_named_in
 from erpsyncd.netserver.wsdl_comparison import compare_wsdl
-from erpsyncd.netserver.xml_replies import parse_xml
+from erpsyncd.netserver.xml_parsing import parse_xml
 
 XSD = "http://www.w3.org/2001/XMLSchema"
 WSDL = "http://schemas.xmlsoap.org/wsdl/"

@@ -22,7 +22,7 @@ from erpsyncd.netserver.soap import SOAP_OPERATIONS, services_version, soap_endp
 from erpsyncd.netserver.transport import Transport
 from erpsyncd.netserver.wsdl import is_wsdl, parts_named_in
 from erpsyncd.netserver.wsdl_comparison import compare_wsdl
-from erpsyncd.netserver.xml_replies import Element, parse_xml
+from erpsyncd.netserver.xml_parsing import Element, parse_xml
 
 #: WCF spreads the description of an agent over two or three documents.
 _MAX_PARTS = 12

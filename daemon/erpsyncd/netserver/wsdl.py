@@ -12,7 +12,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from erpsyncd.netserver.carriers import Unreadable
-from erpsyncd.netserver.xml_replies import Element
+from erpsyncd.netserver.xml_parsing import Element
 
 WSDL = "http://schemas.xmlsoap.org/wsdl/"
 WSDL_SOAP = "http://schemas.xmlsoap.org/wsdl/soap/"

@@ -15,7 +15,7 @@ from erpsyncd.netserver.carriers import Kind, Member
 from erpsyncd.netserver.envelopes import ARRAYS, services_namespace, soap_action
 from erpsyncd.netserver.operations import AUTHENTICATE, Operation
 from erpsyncd.netserver.wsdl import XSD, RequestMember, Wsdl, read_wsdl
-from erpsyncd.netserver.xml_replies import Element
+from erpsyncd.netserver.xml_parsing import Element
 
 _SIMPLE = {
     Kind.INT: f"{{{XSD}}}int",
