@@ -29,7 +29,12 @@ def connections() -> None:
 @connections.command(name="list")
 @selection_options
 @list_options
-@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in State]),
+    metavar="STATE",
+    help="Only those in this state, such as failed.",
+)
 @common_options
 @pass_invocation
 def list_connections(
