@@ -223,6 +223,11 @@ def test_an_older_store(tmp_path: Path, upgraded_sqlite: Path) -> None:
     assert {"database version", "key"} == {item["check"] for item in found(older, "note")}
     assert ["erpsyncd.db"] == [path.name for path in state.iterdir()]
 
+    (state / "erpsyncd.key").write_bytes(b"A" * 43 + b"=\n")
+    (state / "erpsyncd.key").chmod(0o600)
+
+    assert ["ok"] == [item["result"] for item in found(doctor(Erpsyncd(tmp_path)), check="key")]
+
 
 @pytest.fixture
 def server(tmp_path: Path, postgres: PostgresServer, upgraded_postgres: str) -> Iterator[Erpsyncd]:
@@ -335,14 +340,14 @@ def test_root_is_told_to_run_it_as_the_service(local: Erpsyncd, tmp_path: Path) 
     assert found(examined, "ok", check="rights")
 
 
-@pytest.fixture
-def closed(local: Erpsyncd, tmp_path: Path) -> Iterator[list[str]]:
+@pytest.fixture(params=[0o555, 0o755], ids=["directory", "file"])
+def closed(local: Erpsyncd, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[str]]:
     """A store that its user may read and not write, and how to act as one without root's powers."""
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     (tmp_path / "state" / "erpsyncd.db").chmod(0o444)
     (tmp_path / "state" / "erpsyncd.key").chmod(0o400)
-    (tmp_path / "state").chmod(0o555)
+    (tmp_path / "state").chmod(request.param)
     yield ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     (tmp_path / "state").chmod(0o755)
 
