@@ -28,6 +28,7 @@ EXIT_CODES = {
     1: "It failed.",
     2: "The command line cannot be meant.",
     3: "Some tenants or connections failed; the rest is done.",
+    4: "Changes are pending (plan --detailed-exitcode).",
     6: "Stopped by a safety limit.",
     75: "It may work later: nothing was reachable, or another process holds the store.",
     77: "The credentials were refused.",

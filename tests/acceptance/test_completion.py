@@ -50,7 +50,7 @@ def completed(erpsyncd: Erpsyncd, *words: str) -> list[str]:
     [
         (("ten",), ["tenants"]),
         (("co",), ["completion", "config", "connections"]),
-        (("connections", "re"), ["remove", "resolve"]),
+        (("connections", "re"), ["remove", "rename", "resolve"]),
         (("zzz", "run"), ["runs"]),
         (("--out",), ["--output"]),
         (("tenants", "list", "--out"), ["--output"]),

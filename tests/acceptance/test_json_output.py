@@ -16,6 +16,8 @@ from commands import COMMAND, Erpsyncd, connection, document
 from erpsyncd.cli.schemas import KINDS, schema_of
 from erpsyncd.sandbox import SandboxServer
 
+#: Stands for the address of a new store.
+COPY = "COPY"
 #: Command lines in the order of their life, with kind and exit code. Each command that there is must be among them.
 LINES: list[tuple[tuple[str, ...], str, int]] = [
     (("version",), "version", 0),
@@ -23,33 +25,56 @@ LINES: list[tuple[tuple[str, ...], str, int]] = [
     (("completion", "bash"), "completion", 0),
     (("config", "show"), "config", 0),
     (("db", "upgrade"), "db_upgrade", 0),
-    (("db", "check"), "db_check", 0),
+    (("status",), "status", 0),
     (("validate", "acme.toml"), "validate", 0),
     (("validate", "bad.toml"), "validate", 78),
+    (("import", "acme.toml", "--dry-run"), "import_report", 0),
     (("import", "acme.toml"), "import_report", 0),
+    (("plan",), "run_report", 3),
     (("--run-once", "--dry-run"), "run_report", 3),
     (("--run-once",), "run_report", 3),
+    (("import", "changed.toml"), "import_report", 0),
+    (("plan", "--only", "acme"), "run_report", 3),
     (("--run-once",), "run_report", 3),
+    (("status",), "status", 0),
     (("tenants", "list"), "tenants", 0),
+    (("tenants", "show", "acme"), "tenants", 0),
+    (("tenants", "show", "away"), "tenants", 0),
+    (("tenants", "test", "acme"), "tenants", 0),
+    (("tenants", "test", "away"), "tenants", 75),
+    (
+        ("tenants", "add", "new", "--url", "https://n.example", "--username", "u", "--secret-ref", "@{env:N}"),
+        "tenants",
+        0,
+    ),
+    (("tenants", "edit", "new", "--protocol", "rest"), "tenants", 0),
+    (("tenants", "rename", "new", "newer"), "tenants", 0),
     (("tenants", "pause", "acme"), "tenants", 0),
     (("tenants", "list"), "tenants", 0),
     (("tenants", "resume", "acme"), "tenants", 0),
     (("connections", "list"), "connections", 0),
+    (("connections", "show", "acme", "a"), "connections", 0),
+    (("connections", "show", "acme", "b"), "connections", 0),
+    (("connections", "adopt", "acme", "--dry-run"), "connections", 0),
+    (("connections", "adopt", "acme"), "connections", 0),
     (("connections", "adopt", "acme", "--id", "77", "--key", "b"), "connections", 0),
     (("connections", "resolve", "acme", "b", "--create"), "connections", 0),
-    (("connections", "remove", "acme", "b"), "connections", 0),
+    (("connections", "rename", "acme", "b", "c"), "connections", 0),
+    (("connections", "remove", "acme", "c"), "connections", 0),
     (("runs", "list"), "runs", 0),
     (("runs", "show", "2"), "runs", 0),
     (("checks", "list"), "checks", 0),
     (("changes", "list"), "changes", 0),
+    (("db", "check"), "db_check", 0),
     (("doctor",), "doctor", 1),
     (("doctor", "--local"), "doctor", 0),
+    (("db", "copy", COPY), "db_copy", 0),
     (("tenants", "remove", "acme"), "tenants", 0),
 ]
-#: What is no object of ours: a demonstration for people, and a schema, which is an object of somebody else's shape.
-OTHERS = {("demo",)}
-#: Runs until it is stopped, so it has a test of its own.
-LONG = {("sandbox",)}
+#: What is no object of ours: a demonstration for people, a document to import, and lines with one record each.
+OTHERS = {("demo",), ("export",), ("changes", "export")}
+#: These run until they are stopped: the one has a test of its own, the other writes the same lines as its neighbour.
+LONG = {("sandbox",), ("changes", "follow")}
 SILENT = ("changes", "checks", "connections", "runs", "tenants")
 
 
@@ -67,15 +92,18 @@ def populated(tmp_path: Path, sandbox: SandboxServer) -> Erpsyncd:
     text = document(sandbox.url, "soap", connection("a") + unknown)
     text += document("http://127.0.0.1:9", "rest", connection("a", tenant="away"), name="away")
     erpsyncd.write("acme.toml", text)
+    erpsyncd.write("changed.toml", connection("a", display_name="Another", config_fields={"Password": "another"}))
+    sandbox.tenant("acme").add(display_name="Theirs", erp_connector_id=2, config_fields={"Client": "F0001"})
     erpsyncd.write("bad.toml", connection("a", tenant="nobody"))
     return erpsyncd
 
 
 def test_every_command_writes_its_kind(populated: Erpsyncd) -> None:
     """On a store in all stages of its life, at log level debug: one object on stdout, whatever the exit code."""
-    kinds = set()
+    kinds, copy = set(), f"sqlite:///{populated.directory}/copy.db"
     for arguments, kind, code in LINES:
-        done = populated(*arguments, "--output", "json", "--log-format", "json")
+        line = [copy if word == COPY else word for word in arguments]
+        done = populated(*line, "--output", "json", "--log-format", "json")
 
         assert (arguments, code, 1) == (arguments, done.code, len(done.stdout.splitlines())), done.stderr
         check(kind, json.loads(done.stdout))

@@ -33,7 +33,7 @@ def connections() -> None:
     "--state",
     type=click.Choice([state.value for state in State]),
     metavar="STATE",
-    help="Only those in this state, such as failed.",
+    help=f"Only those: {', '.join(State)}.",
 )
 @common_options
 @pass_invocation
