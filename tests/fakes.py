@@ -41,6 +41,7 @@ class FakeTenant:
     proxy: Proxy | None = None
     read_only: bool | None = None
     cursor: int = 0
+    made: int = 0
 
     def type_in(self, connection: ErpConnection) -> None:
         """Put a connection there as somebody in the CRM would."""
@@ -80,7 +81,8 @@ class FakeTenant:
         """See the port."""
         await self._send("SaveConnection", before_send)
         number = connection.erp_connection_id or max(self.connections, default=0) + 1
-        guid = connection.connection_id or str(UUID(int=number)).upper()
+        self.made += 1  # numbers may come again, as after a restore; GUIDs do not
+        guid = connection.connection_id or str(UUID(int=self.made)).upper()
         saved = replace(connection, erp_connection_id=number, connection_id=guid)
         self.connections[number] = saved
         self._leave("SaveConnection")

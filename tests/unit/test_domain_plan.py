@@ -14,6 +14,7 @@ from erpsyncd.domain.connections import (
     ListedConnection,
     State,
     StoredConnection,
+    is_owned,
     name_variants,
     same_guid,
 )
@@ -258,3 +259,44 @@ def test_a_template_resolves_to_a_spec() -> None:
         config_fields={"Password": Secret("pw"), "Client": Secret("F")},
     )
     assert make_desired().key == "no"
+
+
+@pytest.mark.parametrize(
+    ("number", "guid", "expected"),
+    [
+        (1, "{AAAA-1}", True),
+        (1, "bbbb-2", False),
+        (1, "", None),
+        (2, "cccc-3", None),
+        (3, "dddd-4", False),
+        (4, "aaaa-1", True),
+        (4, "eeee-5", None),
+    ],
+)
+def test_a_number_alone_is_no_proof(number: int, guid: str, *, expected: bool | None) -> None:
+    """A tenant that was restored gives its numbers again: the GUID decides where it is known."""
+    owned = {1: frozenset({"aaaa-1"}), 2: frozenset({""}), 4: frozenset({"", "aaaa-1"})}
+
+    assert expected is is_owned(number, guid, owned)
+
+
+@pytest.mark.parametrize("state", [State.MISSING, State.REPLACED])
+@pytest.mark.parametrize("spec", [SPEC, None])
+def test_what_appeared_under_a_number_later_is_no_old_friend(state: State, spec: ConnectionSpec | None) -> None:
+    """Nobody has ever seen that it is ours: it is neither written to nor deleted."""
+    desired = make_desired(spec=spec, guid=None, applied={}, state=state)
+
+    with pytest.raises(Undecided, match="erpsyncd connections resolve acme no --id 7, else --create") as caught:
+        plan_connection(desired, make_observed(), tenant="acme")
+    assert "replaced" == caught.value.reason
+
+
+def test_a_number_of_another_connector_was_a_slip_of_the_pen() -> None:
+    """A save would change the connector of somebody else's connection; a tenant that does not tell it is believed."""
+    desired = make_desired(guid=None, applied={}, state=State.PENDING)
+    others = ConnectionSpec(erp_connector_id=2, display_name="Norway")
+    untold = ConnectionSpec(erp_connector_id=0, display_name="Norway")
+
+    assert isinstance(plan_connection(desired, make_observed(spec=untold), tenant="acme"), Update)
+    with pytest.raises(Undecided, match="'Norway' of connector 2"):
+        plan_connection(desired, make_observed(spec=others), tenant="acme")

@@ -22,6 +22,12 @@ CONFIG_PREFIX = "config_fields."
 FieldValue: TypeAlias = str | int | tuple[int, ...]
 """What a field that is no secret can hold."""
 
+Owned: TypeAlias = Mapping[int, frozenset[str]]
+"""The `erp_connection_id`s that the store's connections have in a tenant, with the GUIDs that go with each number.
+
+An empty GUID is one that is not known. Several go with a number that a tenant has given more than once.
+"""
+
 #: Column widths of the tenant's database (domain.md §4.2).
 MAX_DISPLAY_TEXT = 254
 MAX_CONFIG_KEY = 254
@@ -184,6 +190,17 @@ class DesiredConnection:
 def same_guid(ours: str, theirs: str) -> bool:
     """Compare two GUIDs as NetServer writes them: in either case, with or without braces."""
     return ours.strip("{} ").lower() == theirs.strip("{} ").lower()
+
+
+def is_owned(erp_connection_id: int, connection_id: str, owned: Owned) -> bool | None:
+    """Say whether the store has this connection of the tenant; None where only its number says so.
+
+    A number alone is no proof: a tenant that was restored from a backup gives its numbers once more.
+    """
+    guids = owned.get(erp_connection_id, frozenset())
+    if connection_id and any(guid and same_guid(guid, connection_id) for guid in guids):
+        return True
+    return None if guids and ("" in guids or not connection_id) else False
 
 
 _TRANSLATION = re.compile(r'[A-Za-z]{2}(?:-[A-Za-z]{2})?:"([^"]*)"')

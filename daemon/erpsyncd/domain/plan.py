@@ -90,6 +90,14 @@ def plan_connection(desired: DesiredConnection, observed: ErpConnection | None, 
             f"the tenant no longer has connection {stored.erp_connection_id}; somebody deleted it there. "
             f"To create a new one: erpsyncd connections resolve {tenant} {desired.key} --create; else mark it absent",
         )
+    if not stored.connection_id and _is_a_stranger(desired, observed):
+        number = stored.erp_connection_id
+        raise Undecided(
+            "replaced",
+            f"connection {number}, {observed.spec.display_name!r} of connector {observed.spec.erp_connector_id}, was "
+            "never known to be this one; if it is to be: "
+            f"erpsyncd connections resolve {tenant} {desired.key} --id {number}, else --create",
+        )
     # An answer without a GUID says nothing about whose it is.
     if stored.connection_id and observed.connection_id and not same_guid(stored.connection_id, observed.connection_id):
         raise Undecided(
@@ -105,6 +113,17 @@ def plan_connection(desired: DesiredConnection, observed: ErpConnection | None, 
         return None
     fields = changed_fields(desired.fingerprints, stored.applied) if stored.applied else ()
     return Update(desired=desired, observed=observed, fields=fields)
+
+
+def _is_a_stranger(desired: DesiredConnection, observed: ErpConnection) -> bool:
+    """Say whether what stands under a number is hardly what an operator meant who named that number.
+
+    It was not there when it was looked at, and appeared later; or it is another connector's, which a save would change.
+    """
+    spec, theirs = desired.spec, observed.spec.erp_connector_id
+    return desired.stored.state in (State.MISSING, State.REPLACED) or (
+        spec is not None and theirs not in (0, spec.erp_connector_id)
+    )
 
 
 def raise_if_unsafe(deletes: int, *, tenant: str, connections: int, limits: Limits) -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from erpsyncd.domain.connections import ErpConnection, ListedConnection, StoredConnection
+from erpsyncd.domain.connections import ErpConnection, ListedConnection, Owned, StoredConnection
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.intents import Intent, Lease, Moment
@@ -217,8 +217,8 @@ class PassStore(Protocol):
         """Return these connections whatever their state; unknown ids are left out."""
         ...
 
-    async def owned_ids(self, tenant_id: TenantId) -> frozenset[int]:
-        """Return the `erp_connection_id` of everything in the store that is not `deleted`."""
+    async def owned_ids(self, tenant_id: TenantId) -> Owned:
+        """Return the `erp_connection_id` of everything in the store that is not `deleted`, with its GUIDs."""
         ...
 
     async def in_sync_count(self, tenant_id: TenantId) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -46,12 +47,9 @@ class Recovery:
 
     async def _look_up(self, intent: Intent, connection: StoredConnection) -> bool:
         """Settle one create, if that is possible now."""
+        connector, name, seen = intent.erp_connector_id, intent.display_name, intent.seen
         try:
-            found = await self.remote.find_unowned(
-                erp_connector_id=intent.erp_connector_id,
-                display_name=intent.display_name,
-                unless_seen=intent.seen,
-            )
+            found = await self.remote.find_unowned(erp_connector_id=connector, display_name=name, unless_seen=seen)
         except NotTried:
             return False
         except (ConnectionFailed, Unauthorized) as exc:
@@ -60,37 +58,48 @@ class Recovery:
         if len(found) == 1:
             await self._adopt(intent, connection, found[0])
             return True
-        if found:
-            ids = ", ".join(str(item.erp_connection_id) for item in found)
-            await self._wait(
-                intent,
-                connection,
-                State.IN_DOUBT,
-                "in_doubt",
-                f"an unanswered create may have made any of the connections {ids}; say which with: "
-                f"erpsyncd connections resolve {self.tenant} {connection.key} --id N",
-            )
+        # What nobody owns; else what another connection of the store owns by its number only.
+        perhaps = [item.erp_connection_id for item in found] or await self.remote.find_doubtful(
+            erp_connector_id=connector, display_name=name, unless_seen=seen
+        )
+        if perhaps:
+            await self._doubt(intent, connection, perhaps)
             return False
+        return await self._again_once_settled(intent, connection)
+
+    async def _again_once_settled(self, intent: Intent, connection: StoredConnection) -> bool:
+        """Make a create due again that the tenant does not show, once it is late enough to say that it failed."""
         now = self.recorder.moment()
         waited = now.since(intent.sent)
         if waited < timedelta(0):
             # The clock was set back: how long ago it was is not known, so the wait begins again.
             await self.recorder.resend_intent(intent.id)
             waited = timedelta(0)
-        if waited < self.settle:
-            # Both as the clock tells now, which may have been set since.
-            sent_at, certain_at = now.at - waited, now.at - waited + self.settle
-            await self._wait(
-                intent,
-                connection,
-                State.FAILED,
-                "unsettled",
-                f"a create sent at {sent_at:%Y-%m-%dT%H:%M:%SZ} was not answered and the tenant does not show "
-                f"it yet; it is sent again from {certain_at:%Y-%m-%dT%H:%M:%SZ} (remote.settle)",
-            )
-            return False
-        await self._again(intent, connection)
-        return True
+        if waited >= self.settle:
+            await self._again(intent, connection)
+            return True
+        # Both as the clock tells now, which may have been set since.
+        sent_at, certain_at = now.at - waited, now.at - waited + self.settle
+        await self._wait(
+            intent,
+            connection,
+            State.FAILED,
+            "unsettled",
+            f"a create sent at {sent_at:%Y-%m-%dT%H:%M:%SZ} was not answered and the tenant does not show "
+            f"it yet; it is sent again from {certain_at:%Y-%m-%dT%H:%M:%SZ} (remote.settle)",
+        )
+        return False
+
+    async def _doubt(self, intent: Intent, connection: StoredConnection, ids: Iterable[int]) -> None:
+        """Leave it to an operator which of these the create has made."""
+        await self._wait(
+            intent,
+            connection,
+            State.IN_DOUBT,
+            "in_doubt",
+            f"an unanswered create may have made any of the connections {', '.join(map(str, ids))}; say which with: "
+            f"erpsyncd connections resolve {self.tenant} {connection.key} --id N",
+        )
 
     async def _adopt(self, intent: Intent, connection: StoredConnection, found: ErpConnection) -> None:
         """Take the one match as ours. What it holds is not known, so it is pushed once."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias, TypeVar
 
-from erpsyncd.domain.connections import ErpConnection, ListedConnection, name_variants
+from erpsyncd.domain.connections import ErpConnection, ListedConnection, is_owned, name_variants
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.plan import candidates, is_twin
 from erpsyncd.domain.ports import BeforeSend, PassStore, StillAllowed, TenantApi
@@ -93,6 +93,11 @@ class Remote:
     _list_error: PermanentRemoteError | None = None
     _by_name: dict[str, list[ListedConnection]] = field(default_factory=lambda: defaultdict(list))
     _owned: set[int] = field(default_factory=set)
+    """What is listed and ours, and what this pass has made or taken over."""
+
+    _owned_by_number: set[int] = field(default_factory=set)
+    """Of these no GUID says that they are really the ones that are ours."""
+
     _listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def save_connection(self, connection: ErpConnection, on_send: OnSend) -> ErpConnection:
@@ -139,8 +144,13 @@ class Remote:
                 except PermanentRemoteError as exc:
                     self._list_error = exc  # asking again for each connection would not make it better
                     raise
-                self._owned |= await self.store.owned_ids(self.tenant_id)
+                owned = await self.store.owned_ids(self.tenant_id)
                 for item in self._listed:
+                    ours = is_owned(item.erp_connection_id, item.connection_id, owned)
+                    if ours is not False:
+                        self.own(item.erp_connection_id)
+                    if ours is None:
+                        self._owned_by_number.add(item.erp_connection_id)
                     for name in name_variants(item.display_name):
                         self._by_name[name].append(item)
             return self._listed
@@ -162,14 +172,8 @@ class Remote:
         self, *, erp_connector_id: int, display_name: str, unless_seen: frozenset[int] = frozenset()
     ) -> tuple[ErpConnection, ...]:
         """Return the connections with this connector and name that nobody owns, each confirmed by reading it."""
-        await self.listed()
-        same_name = {
-            item.erp_connection_id: item for name in name_variants(display_name) for item in self._by_name.get(name, ())
-        }
         found = candidates(
-            same_name.values(),
-            erp_connector_id=erp_connector_id,
-            owned=self._owned | unless_seen,
+            await self._listed_as(display_name), erp_connector_id=erp_connector_id, owned=self._owned | unless_seen
         )
         # An empty answer about something that the list shows is a failed call, not "no twin".
         read = [await self.observe(item.erp_connection_id) for item in found]
@@ -178,6 +182,20 @@ class Remote:
             for observed in read
             if observed and is_twin(observed, erp_connector_id=erp_connector_id, display_name=display_name)
         )
+
+    async def find_doubtful(
+        self, *, erp_connector_id: int, display_name: str, unless_seen: frozenset[int]
+    ) -> tuple[int, ...]:
+        """Return what may have this connector and has this name, and is known to be somebody's by its number only."""
+        found = candidates(await self._listed_as(display_name), erp_connector_id=erp_connector_id, owned=unless_seen)
+        return tuple(item.erp_connection_id for item in found if item.erp_connection_id in self._owned_by_number)
+
+    async def _listed_as(self, display_name: str) -> tuple[ListedConnection, ...]:
+        await self.listed()
+        same_name = {
+            item.erp_connection_id: item for name in name_variants(display_name) for item in self._by_name.get(name, ())
+        }
+        return tuple(same_name.values())
 
     def _covered(self, on_send: OnSend) -> BeforeSend:
         async def covered() -> StillAllowed:

@@ -6,6 +6,7 @@ sync, except `owned_ids`, which a pass asks for before creates and deletes only.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
 
-from erpsyncd.domain.connections import ConnectionRowId, State
+from erpsyncd.domain.connections import ConnectionRowId, Owned, State
 from erpsyncd.domain.intents import Intent, Moment, Uptime
 from erpsyncd.domain.results import ChangeKind
 from erpsyncd.domain.secrets import Reference
@@ -93,14 +94,17 @@ def rows_by_id(connection: Connection, tenant_id: TenantId, ids: frozenset[Conne
     return sorted(found, key=lambda row: str(row.key))
 
 
-def owned_ids(connection: Connection, tenant_id: TenantId) -> frozenset[int]:
-    """Return the `erp_connection_id` of everything that is not `deleted`."""
-    query = select(connections.c.erp_connection_id).where(
+def owned_ids(connection: Connection, tenant_id: TenantId) -> Owned:
+    """Return the `erp_connection_id` of everything that is not `deleted`, with the GUIDs that go with each."""
+    query = select(connections.c.erp_connection_id, connections.c.connection_id).where(
         connections.c.tenant_id == tenant_id,
         connections.c.erp_connection_id.is_not(None),
         connections.c.state != State.DELETED,
     )
-    return frozenset(connection.execute(query).scalars())
+    found: dict[int, set[str]] = defaultdict(set)
+    for erp_connection_id, connection_id in connection.execute(query):
+        found[erp_connection_id].add(connection_id or "")
+    return {erp_connection_id: frozenset(guids) for erp_connection_id, guids in found.items()}
 
 
 def select_in_sync_count(tenant_id: TenantId) -> Select[Any]:

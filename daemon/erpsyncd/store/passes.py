@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from erpsyncd.domain.connections import StoredConnection
+from erpsyncd.domain.connections import Owned, StoredConnection
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, RunReport, Verdict
@@ -154,7 +154,7 @@ class PassOperations:
 
         return await self._read(read)
 
-    async def owned_ids(self, tenant_id: TenantId) -> frozenset[int]:
+    async def owned_ids(self, tenant_id: TenantId) -> Owned:
         """Return the `erp_connection_id` of everything in the store that is not `deleted`."""
         return await self._read(lambda connection: due.owned_ids(connection, tenant_id))
 
