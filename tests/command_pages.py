@@ -33,6 +33,7 @@ EXIT_CODES = {
     75: "It may work later: nothing was reachable, or another process holds the store.",
     77: "The credentials were refused.",
     78: "The settings, a document, the key or the database cannot be used as they are.",
+    130: "Somebody ended it with Ctrl-C.",
 }
 ENVIRONMENT = {
     "ERPSYNCD_CONFIG": "The settings file, where --config does not name one.",

@@ -7,6 +7,7 @@ DaemonError
 │  └─ StoreOutdated          a newer version upgraded it meanwhile: exit 78
 ├─ RunInProgress          another process holds the store: exit 75
 ├─ RunInterrupted         a run was cut off by a signal: exit 75
+├─ Interrupted            somebody ended a command with Ctrl-C: exit 130
 ├─ TenantLeased           another process works on this tenant
 ├─ TenantParked           this tenant failed too often in a row
 ├─ Crashed                a defect ended one tenant's pass
@@ -121,6 +122,13 @@ class RunInterrupted(DaemonError):
     """A run was cut off; what was under way is settled by the next one."""
 
     exit_code = 75
+    error_class = "interrupted"
+
+
+class Interrupted(DaemonError):
+    """Somebody ended a command with Ctrl-C."""
+
+    exit_code = 130
     error_class = "interrupted"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import Erpsyncd, connection, document
+from commands import Erpsyncd, Invoke, connection, document
 
 URL = "https://crm.acme.example"
 
@@ -116,7 +116,7 @@ def test_a_defect_is_shown_whole_and_ends_as_an_error(tmp_path: Path) -> None:
         "import sys\n"
         "from erpsyncd import bootstrap\n"
         "from erpsyncd.cli.main import run\n"
-        "def start(*_): raise ZeroDivisionError('https://u:canary@h/')\n"
+        "def start(*_, **__): raise ZeroDivisionError('https://u:canary@h/')\n"
         "bootstrap.start = start\n"
         "sys.exit(run(sys.argv[1:]))\n"
     )
@@ -135,3 +135,22 @@ def test_a_defect_is_shown_whole_and_ends_as_an_error(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in error["error"]
     assert "ZeroDivisionError: https://***@h/" in done.stderr
     assert "canary" not in done.stderr
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_interrupted_command_ends_as_an_error(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """Ctrl-C has its own exit code, and the form that every other end has."""
+
+    class Waiting:
+        @property
+        def buffer(self) -> Waiting:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", Waiting())
+    code, out, err = invoke("import", "-", "--output", form)
+
+    last = err.splitlines()[-1]
+    assert (130, "") == (code, out)
+    assert ("erpsyncd: interrupted" if form == "text" else "interrupted") == (
+        last if form == "text" else json.loads(last)["error_class"]
+    )

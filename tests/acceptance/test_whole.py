@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,6 +177,16 @@ def test_the_demo(erpsyncd: Erpsyncd) -> None:
     for expected in ("demo-soap", "demo-rest", "created", "HasConnections", "erpconnection", "unchanged"):
         assert expected in shown.stdout
     assert before == sorted(erpsyncd.directory.rglob("*"))
+
+
+def test_the_demo_for_a_program(tmp_path: Path) -> None:
+    """One object with what was imported and what both passes did; logs, if asked for, go elsewhere."""
+    shown = Erpsyncd(tmp_path)("demo", "--output", "json", "--log-level", "info", "--log-format", "json")
+
+    first, second = shown.json["runs"]
+    assert (0, 7, 5) == (shown.code, shown.json["import"]["added"], first["counts"]["created"])
+    assert (0, 5, []) == (second["counts"]["created"], second["counts"]["unchanged"], second["outcomes"])
+    assert "run.finished" in {json.loads(line)["event"] for line in shown.stderr.splitlines()}
 
 
 def connections_of(sandbox: SandboxServer, tenant: str = "acme") -> list[dict[str, Any]]:

@@ -85,13 +85,16 @@ def list_changes(
 def export(invocation: Invocation, *, form: str, since: datetime | None, tenant: str | None) -> None:
     """Write changed records to stdout, oldest first, for another program.
 
-    Times are in UTC. Values are written as they are: a spreadsheet may take one that begins with "=" for a formula.
+    Each one is an object on a line of its own, or a row. Times are in UTC. Values are written as
+    they are: a spreadsheet may take one that begins with "=" for a formula.
 
     \b
     Examples:
       erpsyncd changes export --since 2026-11-01 > changes.jsonl
       erpsyncd changes export --format csv --tenant acme > changes.csv
     """
+    if invocation.as_json and form == "csv":
+        raise click.UsageError("--format csv cannot go with --output json", click.get_current_context())
     with store_of(invocation) as store:
         found = store.iterate_changes(since=since, tenant=tenant)
         if form == "csv":

@@ -20,7 +20,7 @@ from erpsyncd.cli.options import (
 from erpsyncd.cli.output import write_causes, write_error, write_json, write_text
 from erpsyncd.domain.selection import Selection
 from erpsyncd.domain.unknown_names import meant
-from erpsyncd.errors import Crashed, DaemonError, UsageError
+from erpsyncd.errors import Crashed, DaemonError, Interrupted, UsageError
 
 #: Command → where it stands. Each module is imported when its command is used.
 _COMMANDS = {
@@ -146,8 +146,8 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
-        sys.stderr.write("erpsyncd: interrupted\n")
-        return 130
+        write_error(Interrupted("interrupted"), invocation.output)
+        return Interrupted.exit_code
     except BrokenPipeError:
         # Whoever read our output has enough; say nothing more, also not at exit.
         sys.stdout = None  # Python checks for this when it flushes at exit
