@@ -17,12 +17,15 @@ class InProcess(Erpsyncd):
     """Commands on one store, quickly."""
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
-        given = io.TextIOWrapper(io.BytesIO((stdin or "").encode()))
+        given, stdout = (io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8") for text in (stdin or "", ""))
         with (
             patch.dict(os.environ, self.environment, clear=True),
             patch("sys.stdin", given),
-            redirect_stdout(io.StringIO()) as stdout,
+            redirect_stdout(stdout),
             redirect_stderr(io.StringIO()) as stderr,
         ):
             code = run(list(arguments))
-        return Result(code, stdout.getvalue(), stderr.getvalue())
+        # As bytes, because an export writes those.
+        stdout.flush()
+        written = stdout.detach()
+        return Result(code, written.getvalue().decode(), stderr.getvalue())

@@ -19,6 +19,7 @@ from erpsyncd.domain.intents import Moment
 from erpsyncd.domain.results import ChangeKind
 from erpsyncd.sandbox import SandboxServer
 from erpsyncd.store import SqlStore, open_store
+from json_shapes import Shapes
 
 
 @pytest.fixture
@@ -158,8 +159,9 @@ def test_changes_for_another_program(loaded: Erpsyncd) -> None:
             loaded("changes", "export", *arguments).stdout,
             loaded("changes", "export", "--format", "csv", *arguments).stdout.strip().split(","),
         )
-    refused = loaded("changes", "export", "--since", "yesterday")
-    assert (2, True) == (refused.code, "--since" in refused.stderr)
+    for arguments in (("--since", "yesterday"), ("--format", "csv", "--output", "json")):
+        refused = loaded("changes", "export", *arguments)
+        assert (2, "", True) == (refused.code, refused.stdout, arguments[0] in refused.stderr)
 
 
 @pytest.mark.parametrize(("number", "form"), [(signal.SIGINT, "json"), (signal.SIGTERM, "text")])
@@ -188,6 +190,9 @@ def test_changes_as_they_come(loaded: Erpsyncd, number: signal.Signals, form: st
     assert 0 == following.returncode
     lines = [told, *rest.splitlines()]
     if form == "json":
+        shapes = Shapes(loaded)
+        for line in lines:
+            shapes.check("changed_record", json.loads(line))
         assert {("acme", run_id)} == {(json.loads(line)["tenant"], json.loads(line)["run_id"]) for line in lines}
     else:
         assert all(f"  acme: updated erpconnection 1 (HasConnections, run {run_id})" in line for line in lines[:1])

@@ -32,7 +32,7 @@ def schema(invocation: Invocation, kind: str | None) -> None:
             raise UsageError(f"there is no kind {kind!r}{meant(kind, KINDS, otherwise='; see: erpsyncd schema')}")
         write_text(json.dumps(schema_of(kind), indent=2))
         return
-    found = [{"name": name, "description": description} for name, (description, _) in sorted(KINDS.items())]
+    found = [{"name": name, "description": each.description} for name, each in sorted(KINDS.items())]
     if invocation.as_json:
         write_json("schemas", {"items": found})
     else:

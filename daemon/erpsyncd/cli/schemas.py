@@ -6,107 +6,114 @@ version may add members, so read with `erpsyncd schema KIND` of the version that
 
 from __future__ import annotations
 
-from erpsyncd.cli.output import JSON_VERSION
-from erpsyncd.cli.shapes import (
+from dataclasses import dataclass
+
+from erpsyncd.cli.item_shapes import (
     ADOPTED,
     ATTENTION,
+    CHANGED_RECORD,
     CHECK,
-    CHECK_OF_LIST,
     CONNECTION,
     CONNECTION_DETAIL,
-    COUNT,
-    COUNTS_BY_STATE,
-    FIELD_CHANGE,
-    IMPORT_ITEM,
+    COUNTS,
+    DOCUMENT_CONNECTION,
+    DOCUMENT_TENANT,
+    IMPORT,
     LAST_RUN,
-    MOMENT,
-    NUMBER,
-    NUMBER_OR_NULL,
-    OUTCOME,
+    REPORT,
     RUN,
+    RUN_WITH_OUTCOMES,
     STANDING,
     STEP,
     TENANT,
     TENANT_DETAIL,
-    TEXT,
-    TEXT_OR_NULL,
-    TRUTH,
-    Schema,
-    many,
-    record,
-    words,
 )
+from erpsyncd.cli.output import JSON_VERSION
+from erpsyncd.cli.shapes import COUNT, NUMBER, TEXT, TRUTH, WORD, Schema, many, or_null, record, told, words
 from erpsyncd.domain.findings import Result
-from erpsyncd.domain.results import RecordChange, RunStatus, Status
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-#: Kind → what it is, and its members beside `version` and `kind`.
-KINDS: dict[str, tuple[str, dict[str, Schema]]] = {
-    "changes": (
-        "Records that tenants said were changed, newest first.",
-        {
-            "items": many(
-                record(
-                    tenant=TEXT,
-                    run_id=COUNT,
-                    operation=TEXT,
-                    change=words(RecordChange),
-                    table_name=TEXT,
-                    record_id=NUMBER,
-                    recorded_at=MOMENT,
-                )
-            )
-        },
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of object."""
+
+    description: str
+    members: dict[str, Schema]
+    """Those beside `version` and `kind`."""
+
+    is_line: bool = False
+    """Whether it is one of many lines, which say neither version nor kind."""
+
+
+KINDS: dict[str, Kind] = {
+    "changed_record": Kind(
+        description="A line of changes export, and of changes follow with --output json.",
+        members=CHANGED_RECORD,
+        is_line=True,
     ),
-    "checks": (
-        "Answers to HasConnections, newest first; equal ones in a row are one.",
-        {"items": many(record(**CHECK_OF_LIST))},
+    "changes": Kind(
+        description="Records that tenants said were changed, newest first.",
+        members={"items": many(record(**CHANGED_RECORD))},
     ),
-    "completion": ("What makes a shell complete.", {"shell": words("bash", "zsh", "fish"), "script": TEXT}),
-    "config": (
-        "Every setting with its value in force and where it comes from.",
-        {
-            "file": TEXT_OR_NULL,
+    "checks": Kind(
+        description="Answers to HasConnections, newest first; equal ones in a row are one.",
+        members={"items": many(CHECK)},
+    ),
+    "completion": Kind(
+        description="What makes a shell complete.", members={"shell": words("bash", "zsh", "fish"), "script": TEXT}
+    ),
+    "config": Kind(
+        description="Every setting with its value in force and where it comes from.",
+        members={
+            "file": or_null(TEXT),
             "items": many(
                 record(name=TEXT, value={"type": ["string", "integer", "boolean"]}, source=TEXT, description=TEXT)
             ),
         },
     ),
-    "connections": (
-        "Connections by tenant and key; a command that changed one names it alone.",
-        {
+    "connections": Kind(
+        description="Connections by tenant and key; a command that changed one names it alone.",
+        members={
             "items": many(
-                record(**CONNECTION),
-                record(**CONNECTION_DETAIL),
-                ADOPTED,
-                record(tenant=TEXT, key=TEXT),
-                record(tenant=TEXT, key=TEXT, old_key=TEXT),
-                record(tenant=TEXT, key=TEXT, erp_connection_id=NUMBER_OR_NULL),
+                told("list", CONNECTION),
+                told("show", CONNECTION_DETAIL),
+                told("adopt", ADOPTED),
+                told(
+                    "resolve, or adopt with the key of one",
+                    record(tenant=TEXT, key=TEXT, erp_connection_id=or_null(NUMBER)),
+                ),
+                told("rename", record(tenant=TEXT, key=TEXT, old_key=TEXT)),
+                told("remove", record(tenant=TEXT, key=TEXT)),
             )
         },
     ),
-    "db_check": (
-        "Whether the store is whole, by what was looked at.",
-        {"ok": TRUTH, "items": many(record(check=TEXT, ok=TRUTH, problems=many(TEXT)))},
+    "db_check": Kind(
+        description="What was looked at in the store, and what is wrong with it.",
+        members={"ok": TRUTH, "items": many(record(check=TEXT, ok=TRUTH, problems=many(TEXT)))},
     ),
-    "db_copy": (
-        "The store that everything was copied to.",
-        {
+    "db_copy": Kind(
+        description="Where the store was copied to, and which key opens both.",
+        members={
             "place": TEXT,
-            "key_id": TEXT_OR_NULL,
+            "key_id": or_null(TEXT),
             "key_file": TEXT,
-            "items": many(record(table=TEXT, rows=COUNT)),
+            "items": many(record(table=WORD, rows=COUNT)),
         },
     ),
-    "db_upgrade": ("Whether there was anything to upgrade.", {"upgraded": TRUTH}),
-    "doctor": (
-        "What was looked at, here and at tenants, and how it went.",
-        {
+    "db_upgrade": Kind(description="Whether there was anything to upgrade.", members={"upgraded": TRUTH}),
+    "demo": Kind(
+        description="What the demo imported, and its two passes.",
+        members={"import": record(**IMPORT), "runs": many(record(**REPORT))},
+    ),
+    "doctor": Kind(
+        description="What was looked at, here and at tenants, and how it went.",
+        members={
             "items": many(
                 record(
                     scope=words("local", "tenant"),
-                    tenant=TEXT_OR_NULL,
+                    tenant=or_null(TEXT),
                     check=TEXT,
                     result=words(Result),
                     detail=TEXT,
@@ -115,75 +122,67 @@ KINDS: dict[str, tuple[str, dict[str, Schema]]] = {
             )
         },
     ),
-    "error": (
-        "Why a command failed; the last line on stderr.",
-        {"error_class": TEXT, "exit_code": COUNT, "error": TEXT, "problems": many(TEXT)},
+    "document": Kind(
+        description="An export; it can be imported.",
+        members={"tenants": many(DOCUMENT_TENANT), "connections": many(DOCUMENT_CONNECTION)},
     ),
-    "import_report": (
-        "What an import changed.",
-        {
-            "added": COUNT,
-            "changed": COUNT,
-            "unchanged": COUNT,
-            "removed": COUNT,
-            "items": many(IMPORT_ITEM),
+    "error": Kind(
+        description="Why a command failed; the last line on stderr, with nothing on stdout.",
+        members={
+            "error_class": WORD,
+            "exit_code": {"enum": [1, 2, 6, 75, 77, 78, 130]},
+            "error": TEXT,
+            "problems": many(TEXT),
         },
     ),
-    "run_report": (
-        "What one pass did, or would do; printed whatever the exit code.",
-        {
-            "run_id": COUNT,
-            "status": words(RunStatus),
-            "dry_run": TRUTH,
-            "counts": record(**{str(status): COUNT for status in Status}),
-            "outcomes": many(record(**OUTCOME, field_changes=many(FIELD_CHANGE))),
-            "checks": many(record(**CHECK)),
-            "changed_records": COUNT,
-        },
+    "import_report": Kind(description="What an import changed, or would change.", members=IMPORT),
+    "run_report": Kind(description="What one pass did or would do; printed whatever the exit code.", members=REPORT),
+    "runs": Kind(
+        description="Passes, newest first; one that was asked for has its outcomes.",
+        members={"items": many(told("list", RUN), told("show", RUN_WITH_OUTCOMES))},
     ),
-    "runs": (
-        "Passes, newest first; one that was asked for has its outcomes.",
-        {"items": many(record(**RUN), record(**RUN, outcomes=many(record(**OUTCOME, recorded_at=MOMENT))))},
+    "sandbox": Kind(
+        description="Where the stand-in NetServer listens.",
+        members={"url": {"type": "string", "pattern": "^http://127[.]0[.]0[.]1:[0-9]+$"}},
     ),
-    "sandbox": ("Where the stand-in NetServer listens.", {"url": TEXT}),
-    "schemas": (
-        "The kinds of objects that there are.",
-        {"items": many(record(name=TEXT, description=TEXT))},
+    "schemas": Kind(
+        description="The kinds of objects that there are.",
+        members={"items": many(record(name=WORD, description=TEXT))},
     ),
-    "status": (
-        "Whether everything is all right, and if not, what is to be done.",
-        {
+    "status": Kind(
+        description="Whether everything is all right; what needs somebody, most urgent first.",
+        members={
             "overall": words("ok", "attention"),
             "items": many(ATTENTION),
-            "counts": COUNTS_BY_STATE,
+            "counts": COUNTS,
             "tenants": many(STANDING),
-            "last_run": {"oneOf": [{"type": "null"}, LAST_RUN]},
-            "daemon": record(running=TRUTH, pid=NUMBER_OR_NULL),
+            "last_run": or_null(LAST_RUN),
+            "daemon": record(running=TRUTH, pid=or_null(COUNT)),
         },
     ),
-    "tenants": (
-        "Tenants by name; a command that changed one names it alone.",
-        {
+    "tenants": Kind(
+        description="Tenants by name; a command that changed one names it alone.",
+        members={
             "items": many(
-                record(**TENANT),
-                record(**TENANT_DETAIL),
-                record(name=TEXT),
-                record(name=TEXT, changed=TRUTH),
-                record(name=TEXT, old_name=TEXT),
-                record(name=TEXT, ok=TRUTH, steps=many(STEP)),
+                told("list", TENANT),
+                told("show", TENANT_DETAIL),
+                told("test", record(name=TEXT, ok=TRUTH, steps=many(STEP))),
+                told("add, edit", record(name=TEXT, changed=TRUTH)),
+                told("rename", record(name=TEXT, old_name=TEXT)),
+                told("pause, resume, remove", record(name=TEXT)),
             )
         },
     ),
-    "validate": (
-        "What is wrong with documents, and what is only doubtful.",
-        {"items": many(record(result=words("problem", "warning"), place=TEXT, reason=TEXT))},
+    "validate": Kind(
+        description="What is wrong with documents, and what is only doubtful.",
+        members={"items": many(record(result=words("problem", "warning"), place=TEXT, reason=TEXT))},
     ),
-    "version": ("Which version this is.", {"erpsyncd": TEXT}),
+    "version": Kind(description="Which version this is.", members={"erpsyncd": TEXT}),
 }
 
 
-def schema_of(kind: str) -> Schema:
+def schema_of(name: str) -> Schema:
     """Return the JSON Schema of one kind."""
-    description, members = KINDS[kind]
-    own: dict[str, Schema] = {"version": {"const": JSON_VERSION}, "kind": {"const": kind}}
-    return {"$schema": _DIALECT, "title": kind, "description": description, **record(**own, **members)}
+    kind = KINDS[name]
+    head: dict[str, Schema] = {} if kind.is_line else {"version": {"const": JSON_VERSION}, "kind": {"const": name}}
+    return {"$schema": _DIALECT, "title": name, "description": kind.description, **record(**head, **kind.members)}

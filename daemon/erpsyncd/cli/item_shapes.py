@@ -1,0 +1,261 @@
+"""The shapes of what stands in lists: tenants, connections, runs and what they did, imports, the import document."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from erpsyncd.cli.shapes import (
+    COUNT,
+    HIDDEN,
+    MOMENT,
+    NUMBER,
+    TEXT,
+    TRUTH,
+    WORD,
+    Schema,
+    many,
+    mapping,
+    open_to,
+    or_null,
+    record,
+    told,
+    words,
+)
+from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, ConnectionTemplate, State
+from erpsyncd.domain.documents import ItemChange
+from erpsyncd.domain.field_changes import SecretChange
+from erpsyncd.domain.items import Severity
+from erpsyncd.domain.results import ChangeKind, RecordChange, RunStatus, Status
+from erpsyncd.domain.tenants import AUTH_FIELDS, AuthKind, Protocol, TenantSpec
+
+_IDS = many(NUMBER)
+_PLAIN: Schema = {"type": ["string", "number", "boolean", "array", "null"], "items": NUMBER}
+_NOTHING: Schema = {"const": None}
+_CONFIG_FIELD: Schema = {"type": "string", "pattern": rf"^{CONFIG_PREFIX.replace('.', '[.]')}"}
+
+# What happened -------------------------------------------------------------------------------------------------
+
+_FAILURE = {"error_class": or_null(WORD), "error": or_null(TEXT)}
+_RESULT = {"change": or_null(words(ChangeKind)), "status": words(Status), **_FAILURE, "fields": many(TEXT)}
+_OUTCOME = {"tenant": TEXT, "key": or_null(TEXT), **_RESULT}
+_CHECK = {
+    "tenant": TEXT,
+    "run_id": COUNT,
+    "is_ok": TRUTH,
+    "user_explanation": TEXT,
+    "tech_explanation": TEXT,
+    "error_code": TEXT,
+    "first_at": MOMENT,
+    "last_at": MOMENT,
+    "times": COUNT,
+}
+CHECK = record(**_CHECK, operation=TEXT, status=TEXT, changed_records=COUNT)
+
+#: The fields of a connection that are no secrets.
+_PLAIN_FIELDS = [field.name for field in fields(ConnectionSpec) if field.name != "config_fields"]
+_FIELD_CHANGES = many(
+    told("of what is no secret", record(name=words(*_PLAIN_FIELDS), old=_PLAIN, new=_PLAIN)),
+    told("of a secret", record(name=_CONFIG_FIELD, old=_NOTHING, new=words(SecretChange))),
+)
+REPORT = {
+    "run_id": COUNT,
+    "status": words(RunStatus),
+    "dry_run": TRUTH,
+    "counts": record(**{str(status): COUNT for status in Status}),
+    "outcomes": many(record(**_OUTCOME, field_changes=_FIELD_CHANGES)),
+    "checks": many(record(**_CHECK)),
+    "changed_records": COUNT,
+}
+
+_TRIGGER = words("run-once", "plan", "reconcile", "quote_check")
+_RUN_STATUS = words(RunStatus, "running", "interrupted")
+RUN = record(
+    run_id=COUNT,
+    trigger=_TRIGGER,
+    dry_run=TRUTH,
+    status=_RUN_STATUS,
+    exit_code={"enum": [0, 1, 3, 6, 75, 77, None]},
+    counts=mapping(COUNT, Status),
+    changed_records=COUNT,
+    problems=many(TEXT),
+    started_at=MOMENT,
+    finished_at=or_null(MOMENT),
+)
+RUN_WITH_OUTCOMES = record(**RUN["properties"], outcomes=many(record(**_OUTCOME, recorded_at=MOMENT)))
+LAST_RUN = record(
+    run_id=COUNT,
+    trigger=_TRIGGER,
+    status=_RUN_STATUS,
+    started_at=MOMENT,
+    finished_at=or_null(MOMENT),
+    problems=many(TEXT),
+)
+CHANGED_RECORD = {
+    "recorded_at": MOMENT,
+    "tenant": TEXT,
+    "run_id": COUNT,
+    "operation": TEXT,
+    "change": words(RecordChange),
+    "table_name": TEXT,
+    "record_id": NUMBER,
+}
+
+# Tenants -------------------------------------------------------------------------------------------------------
+
+_TENANT_STATE = words("active", "paused", "incomplete", "refused", "parked")
+TENANT = record(
+    name=TEXT,
+    url=TEXT,
+    protocol=words(Protocol),
+    state=_TENANT_STATE,
+    paused=TRUTH,
+    parked_until=or_null(MOMENT),
+    transient_failures=COUNT,
+    refused=TRUTH,
+    connections=COUNT,
+    in_sync=COUNT,
+    last_checked_at=or_null(MOMENT),
+)
+COUNTS = record(**{str(state): COUNT for state in State})
+_AUTH_FIELDS = {name for known in AUTH_FIELDS.values() for names in known for name in names}
+TENANT_DETAIL = record(
+    **TENANT["properties"],
+    soap_url=or_null(TEXT),
+    rest_url=or_null(TEXT),
+    erpsync_services=COUNT,
+    quote_services=COUNT,
+    calls_per_second={"type": "number", "exclusiveMinimum": 0},
+    auth_kind=words(AuthKind),
+    auth_fields=mapping(HIDDEN, sorted(_AUTH_FIELDS)),
+    ca_file=or_null(TEXT),
+    client_certificate=or_null(TEXT),
+    client_key=or_null(TEXT),
+    proxy=or_null(HIDDEN),
+    lease_owner=or_null(TEXT),
+    lease_until=or_null(MOMENT),
+    counts=COUNTS,
+    last_check=or_null(CHECK),
+    created_at=MOMENT,
+    updated_at=MOMENT,
+)
+STANDING = record(
+    name=TEXT,
+    state=_TENANT_STATE,
+    parked_until=or_null(MOMENT),
+    transient_failures=COUNT,
+    quote_is_ok=or_null(TRUTH),
+    counts=mapping(COUNT, State),
+)
+ATTENTION = record(
+    severity=words(Severity),
+    reason=WORD,
+    what=TEXT,
+    do=TEXT,
+    tenant=or_null(TEXT),
+    key=or_null(TEXT),
+    until=or_null(MOMENT),
+)
+STEP = record(name=TEXT, is_ok=or_null(TRUTH), what=TEXT, error_class=or_null(WORD), do=or_null(TEXT))
+
+# Connections ---------------------------------------------------------------------------------------------------
+
+CONNECTION = record(
+    tenant=TEXT,
+    key=TEXT,
+    state=words(State),
+    present=TRUTH,
+    erp_connection_id=or_null(NUMBER),
+    connection_id=or_null(TEXT),
+    erp_connector_id=NUMBER,
+    display_name=TEXT,
+    active=TRUTH,
+    attempts=COUNT,
+    next_attempt_at=or_null(MOMENT),
+    **_FAILURE,
+    updated_at=MOMENT,
+)
+CONNECTION_DETAIL = record(
+    **CONNECTION["properties"],
+    since=MOMENT,
+    display_description=TEXT,
+    all_access=TRUTH,
+    user_group_access_ids=_IDS,
+    associate_access_ids=_IDS,
+    config_fields=mapping(HIDDEN),
+    revision=COUNT,
+    created_at=MOMENT,
+    open_intent=or_null(record(kind=words(ChangeKind), run_id=COUNT, sent_at=MOMENT)),
+    history=many(record(run_id=COUNT, recorded_at=MOMENT, **_RESULT)),
+)
+ADOPTED = record(
+    tenant=TEXT,
+    key=or_null(TEXT),
+    state=or_null(words(State.IN_SYNC, State.INCOMPLETE)),
+    erp_connection_id=NUMBER,
+    connection_id=or_null(TEXT),
+    erp_connector_id=or_null(NUMBER),
+    display_name=TEXT,
+    active=or_null(TRUTH),
+    hidden=many(TEXT),
+    **_FAILURE,
+    attempts={"const": 0},
+    next_attempt_at=_NOTHING,
+    adopted=TRUTH,
+)
+
+# Documents -----------------------------------------------------------------------------------------------------
+
+_DESCRIBED = sorted({field.name for kind in (TenantSpec, ConnectionTemplate) for field in fields(kind)})
+_EDITED = [name for name in _DESCRIBED if name not in {"auth", "config_fields", "proxy"}]
+_SECRETS = ["proxy", *(f"auth.{name}" for name in sorted(_AUTH_FIELDS))]
+_EDIT = many(
+    told(
+        "of what is no secret",
+        record(name=words(*_EDITED, "auth.kind", "state"), change=words(ItemChange), old=_PLAIN, new=_PLAIN),
+    ),
+    told(
+        "of a secret",
+        record(name={"anyOf": [words(*_SECRETS), _CONFIG_FIELD]}, change=words(ItemChange), old=_NOTHING, new=_NOTHING),
+    ),
+)
+IMPORT = {
+    "added": COUNT,
+    "changed": COUNT,
+    "unchanged": COUNT,
+    "removed": COUNT,
+    "items": many(
+        record(change=words(ItemChange), tenant=TEXT, key=or_null(TEXT), fields=_EDIT, incomplete=many(TEXT))
+    ),
+}
+_AUTH = [
+    told(
+        str(kind),
+        open_to(record(kind={"const": str(kind)}, **dict.fromkeys(required, TEXT)), **dict.fromkeys(optional, TEXT)),
+    )
+    for kind, (required, optional) in AUTH_FIELDS.items()
+]
+DOCUMENT_TENANT = open_to(
+    record(
+        name=TEXT,
+        url=TEXT,
+        protocol=words(Protocol),
+        erpsync_services=COUNT,
+        quote_services=COUNT,
+        calls_per_second={"type": "number", "exclusiveMinimum": 0},
+        auth={"oneOf": _AUTH},
+    ),
+    **dict.fromkeys(("soap_url", "rest_url", "ca_file", "client_certificate", "client_key", "proxy"), TEXT),
+)
+DOCUMENT_CONNECTION = record(
+    tenant=TEXT,
+    key=TEXT,
+    erp_connector_id=NUMBER,
+    display_name=TEXT,
+    display_description=TEXT,
+    active=TRUTH,
+    all_access=TRUTH,
+    user_group_access_ids=_IDS,
+    associate_access_ids=_IDS,
+    state={"const": "present"},
+    config_fields=mapping(TEXT),
+)
