@@ -35,6 +35,7 @@ reference: .venv/installed-dev
 	$(BIN)/python tests/fault_reference.py
 	$(BIN)/python tests/command_pages.py
 	$(BIN)/python tests/setting_pages.py
+	$(BIN)/python tests/json_pages.py
 	$(BIN)/python tests/tutorial_page.py
 
 clean:

@@ -1,4 +1,4 @@
-"""The manual page and the pages about commands and settings are what the program says of itself."""
+"""The manual page and the pages about commands, settings and JSON are what the program says of itself."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import subprocess
 import pytest
 
 import command_pages
+import json_pages
 import setting_pages
 from erpsyncd import errors
 from erpsyncd.cli.main import run
+from erpsyncd.cli.schemas import KINDS
 from erpsyncd.setting_sections import setting_types
 
 COMMANDS = list(command_pages.walk())
@@ -34,6 +36,14 @@ def test_the_page_about_settings_is_up_to_date() -> None:
 
     assert page == setting_pages.PAGE.read_text(encoding="utf-8")
     assert list(setting_types()) == [line[4:] for line in page.splitlines() if line.startswith("### ")]
+
+
+def test_the_page_about_json_is_up_to_date() -> None:
+    """After a change of the schemas: make reference. Every kind is on it."""
+    page = json_pages.page()
+
+    assert page == json_pages.PAGE.read_text(encoding="utf-8")
+    assert sorted(KINDS) == [line[3:] for line in page.splitlines() if line.startswith("## ")]
 
 
 def test_the_manual_page_has_every_command() -> None:
