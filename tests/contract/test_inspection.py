@@ -133,6 +133,38 @@ async def test_parts_without_end_are_left() -> None:
     assert 15 > len([line for line in stub.asked if "ErpSync" in line])
 
 
+async def test_parts_are_no_larger_together_than_one_answer() -> None:
+    """What one document may not be, twelve of them may not be either."""
+    body = b'<x:schema xmlns:x="http://www.w3.org/2001/XMLSchema">' + b" " * 900 + b"</x:schema>"
+    imports = "".join(f'<w:import location="/ErpSync.svc?xsd=xsd{n}"/>' for n in range(3))
+    outer = f'<w:definitions xmlns:w="http://schemas.xmlsoap.org/wsdl/">{imports}</w:definitions>'.encode()
+    served = {address("ErpSync", f"xsd=xsd{n}"): Page(body=body) for n in range(3)}
+    served[address("ErpSync", "wsdl")] = Page(body=outer)
+    with serving(StubTenant(pages=served)) as stub:
+        async with inspecting(stub, limits=RemoteLimits(deadline_seconds=20, max_body_bytes=2000)) as inspector:
+            reports = {report.agent: report for report in await inspector.contracts()}
+
+    assert "its parts have more than 2000 bytes together" == reports["ErpSync"].not_compared
+
+
+async def test_what_differs_is_told_in_a_few_short_lines() -> None:
+    """A server that is another one altogether, or plays with us, does not fill a screen or move its cursor."""
+    served = pages()
+    page = served[address("ErpSync", "singleWsdl")]
+    page.body = page.body.replace(b'soapAction="', b'soapAction="&#10;' + b"x" * 5000)
+    start = page.body.index(b"<xs:element", page.body.index(b'complexType name="ErpConnection"'))
+    more = b"".join(b'<xs:element name="x%d" type="xs:int"/>' % number for number in range(1000))
+    page.body = page.body[:start] + more + page.body[start:]
+    with serving(StubTenant(pages=served)) as stub:
+        async with inspecting(stub) as inspector:
+            reports = {report.agent: report for report in await inspector.contracts()}
+
+    lines = reports["ErpSync"].mismatches
+    assert (21, "and 983 more") == (len(lines), lines[-1])
+    assert all(line.isprintable() and len(line) <= 256 for line in lines)
+    assert lines[0].startswith("GetConnection: its SOAPAction is xxx")
+
+
 @pytest.mark.parametrize(
     ("page", "reason"),
     [

@@ -212,6 +212,16 @@ def test_what_is_not_whole_cannot_be_compared(spoil: Callable[[Any], object], re
         mismatches(root)
 
 
+def test_prefixes_are_not_looked_up_among_thousands() -> None:
+    """lxml makes a table of all of them each time one is asked for: a megabyte would take an hour."""
+    text = wsdl_path("ErpSync", 86).read_bytes()
+    many = b"".join(b' xmlns:p%d="u"' % number for number in range(200))
+    text = text.replace(b"<wsdl:definitions", b"<wsdl:definitions" + many)
+
+    with pytest.raises(Unreadable, match="too many namespaces"):
+        mismatches(parse_xml(text))
+
+
 def endless() -> etree._Element:
     """A type that extends itself."""
     text = f'<complexContent xmlns="{XSD}"><extension base="tns:Carrier"/></complexContent>'

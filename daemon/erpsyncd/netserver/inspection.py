@@ -26,6 +26,8 @@ from erpsyncd.netserver.xml_parsing import Element, parse_xml
 
 #: WCF spreads the description of an agent over two or three documents.
 _MAX_PARTS = 12
+#: More say no more than that this is another server than it is taken for.
+_MAX_MISMATCHES = 20
 #: The first has everything in one document; older installations have the second only.
 _QUERIES = ("singleWsdl", "wsdl")
 _OK = 200
@@ -100,7 +102,10 @@ class NetServerInspector:
         except (RemoteError, Unreadable) as exc:
             reason = one_line(str(exc))
             return ContractReport(agent=agent, operations=len(operations), not_compared=reason)
-        return ContractReport(agent=agent, operations=len(operations), mismatches=tuple(map(str, mismatches)))
+        lines = [one_line(str(each)) for each in mismatches[:_MAX_MISMATCHES]]  # the tenant's names stand in them
+        if len(mismatches) > _MAX_MISMATCHES:
+            lines.append(f"and {len(mismatches) - _MAX_MISMATCHES} more")
+        return ContractReport(agent=agent, operations=len(operations), mismatches=tuple(lines))
 
     async def _documents(self, url: str, agent: str) -> list[Element]:
         """Return the WSDL of an agent, in one document or in several.
@@ -121,11 +126,12 @@ class NetServerInspector:
                 problem = f"what the tenant serves as WSDL cannot be read: {exc}"
                 continue
             if is_wsdl(root):
-                return await self._with_parts(root, url, agent)
+                return await self._with_parts(root, len(reply.body), url, agent)
             problem = "what the tenant serves as WSDL is something else"
         raise Unreadable(problem)
 
-    async def _with_parts(self, root: Element, url: str, agent: str) -> list[Element]:
+    async def _with_parts(self, root: Element, size: int, url: str, agent: str) -> list[Element]:
+        """Return a document with those that it names; together they may be as large as one answer."""
         documents, waiting, seen = [root], list(parts_named_in(root, agent)), set[str]()
         while waiting and len(seen) < _MAX_PARTS:
             query = waiting.pop(0)
@@ -134,6 +140,9 @@ class NetServerInspector:
             seen.add(query)
             reply = await self._fetch(f"{url}?{query}")
             if reply.status == _OK:
+                size += len(reply.body)
+                if size > self._limits.max_body_bytes:
+                    raise Unreadable(f"its parts have more than {self._limits.max_body_bytes} bytes together")
                 documents.append(parse_xml(reply.body, reply.content_type))
                 waiting += parts_named_in(documents[-1], agent)
         return documents

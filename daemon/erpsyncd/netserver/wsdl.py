@@ -23,6 +23,8 @@ Name: TypeAlias = str
 
 #: Types that one extends in a row; the vendor's extend one.
 _MAX_BASES = 20
+#: Prefixes that are in force at one element; the vendor has ten.
+_MAX_NAMESPACES = 200
 #: How WCF names the parts of a WSDL: `…/ErpSync.svc?xsd=xsd0`.
 _PART = re.compile(r"(wsdl|xsd|singlewsdl)(=\w{1,40})?", re.IGNORECASE)
 
@@ -209,4 +211,7 @@ def _declared(schemas: Sequence[Element], kind: str) -> Iterator[tuple[Name, Ele
 def _qualified(user: Element, name: str) -> Name:
     """Return what a prefixed name in an attribute stands for."""
     prefix, _, local = name.rpartition(":")
-    return f"{{{user.nsmap.get(prefix or None, '')}}}{local}"
+    namespaces = user.nsmap  # made anew each time, of all that are in force here
+    if len(namespaces) > _MAX_NAMESPACES:
+        raise Unreadable("it has too many namespaces in one place")
+    return f"{{{namespaces.get(prefix or None, '')}}}{local}"
