@@ -131,3 +131,9 @@ def logging_restored() -> Iterator[None]:
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def few_logs(logging_restored: None) -> None:
+    """Leave out the line that each call logs; a fuzz makes tens of thousands of them."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
