@@ -163,6 +163,7 @@ async def test_a_pass_that_worked_on_it_meanwhile_does_not_make_it_due(store: Sq
     assert (State.INCOMPLETE, 7) == (row(store).state, row(store).erp_connection_id)
     await one.settle(await one.one(), State.PENDING, intent_id=intent)
     assert State.INCOMPLETE == row(store).state
+    await store.release(one.lease)
     store.resolve_connection("acme", "visma", erp_connection_id=9)
     assert (State.INCOMPLETE, 9) == (row(store).state, row(store).erp_connection_id)
     assert "config_fields.Token" in (row(store).error or "")

@@ -11,6 +11,7 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.domain.unknown_names import no_such_connection, no_such_tenant
 from erpsyncd.errors import UsageError
+from erpsyncd.store import leases
 from erpsyncd.store.database import Database
 from erpsyncd.store.history import INTERRUPTED
 from erpsyncd.store.rows import Values, incomplete_values
@@ -91,15 +92,22 @@ def remove_connection(connection: Connection, tenant: str, key: str) -> None:
 
 
 def resolve_connection(
-    connection: Connection, tenant: str, key: str, *, erp_connection_id: int | None, now: datetime
+    connection: Connection,
+    tenant: str,
+    key: str,
+    *,
+    erp_connection_id: int | None,
+    now: datetime,
+    leases_count: bool,
 ) -> None:
     """Decide by hand which connection of the tenant this one is; None says that it does not exist there.
 
     Its open intents are settled by that. What stands in the tenant is not known, so the next pass pushes it once,
-    or creates it.
+    or creates it. `leases_count` is False where whoever has a lease is known to be dead.
 
     Raises:
         UsageError: there is no such connection, or another one owns that id.
+        TenantLeased: a pass works on its tenant, and may be about to find out for itself.
     """
     tenant_id = find_tenant(connection, tenant)
     this = (connections.c.tenant_id == tenant_id, connections.c.key == key)
@@ -116,6 +124,8 @@ def resolve_connection(
     ).scalar_one_or_none()
     if owner is not None:
         raise UsageError(f"connection {erp_connection_id} of tenant {tenant!r} is {owner!r} already")
+    # Its call may be under way: what comes of that would be written over what is decided here.
+    leases.refuse_if_at_work(connection, tenant_id, tenant, now=now, leases_count=leases_count)
     due: Values = {
         "erp_connection_id": erp_connection_id,
         "connection_id": None,

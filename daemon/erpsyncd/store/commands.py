@@ -263,10 +263,16 @@ class CommandOperations:
 
         Raises:
             UsageError: there is no such connection, or another one owns that id.
+            TenantLeased: a pass works on its tenant.
         """
         with self._database.write() as connection:
             administration.resolve_connection(
-                connection, tenant, key, erp_connection_id=erp_connection_id, now=datetime.now(UTC)
+                connection,
+                tenant,
+                key,
+                erp_connection_id=erp_connection_id,
+                now=datetime.now(UTC),
+                leases_count=self._leases_count(),
             )
 
     def examine(self) -> tuple[Examined, ...]:

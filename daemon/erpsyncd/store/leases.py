@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, up
 
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.tenants import TenantId
-from erpsyncd.errors import LeaseLost
+from erpsyncd.errors import LeaseLost, TenantLeased
 from erpsyncd.store.columns import UtcDateTime
 from erpsyncd.store.tables import tenants
 
@@ -75,6 +75,19 @@ def holder(connection: Connection, tenant_id: TenantId, *, now: datetime) -> str
         select(tenants.c.lease_owner).where(tenants.c.id == tenant_id, tenants.c.lease_until > _clock(connection, now))
     ).scalar_one_or_none()
     return owner
+
+
+def refuse_if_at_work(
+    connection: Connection, tenant_id: TenantId, tenant: str, *, now: datetime, leases_count: bool
+) -> None:
+    """Make sure that no pass works on a tenant. `leases_count` is False where whoever has one is known to be dead.
+
+    Raises:
+        TenantLeased: one does.
+    """
+    owner = holder(connection, tenant_id, now=now) if leases_count else None
+    if owner is not None:
+        raise TenantLeased(f"{owner} is working on tenant {tenant!r}; try again when its pass is done")
 
 
 def remember_tenant(

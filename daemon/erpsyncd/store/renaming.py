@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, exists, select, update
 from erpsyncd.domain.input_rules import name_problem
 from erpsyncd.domain.secrets import Template
 from erpsyncd.domain.tenants import TenantId
-from erpsyncd.errors import StoreError, TenantLeased, Unsettled, UsageError
+from erpsyncd.errors import StoreError, Unsettled, UsageError
 from erpsyncd.store import leases
 from erpsyncd.store.administration import find_tenant, no_connection
 from erpsyncd.store.rows import Values, read_tenant_spec, write_tenant_spec
@@ -40,7 +40,7 @@ def rename_tenant(
     tenant_id = find_tenant(connection, name)
     if connection.execute(select(tenants.c.id).where(tenants.c.name == new_name)).one_or_none() is not None:
         raise UsageError(f"there is a tenant {new_name!r} already; see: erpsyncd tenants list")
-    _refuse_if_at_work(connection, tenant_id, name, now=now, leases_count=leases_count)
+    leases.refuse_if_at_work(connection, tenant_id, name, now=now, leases_count=leases_count)
     _refuse_if_unsettled(connection, intents.c.tenant_id == tenant_id, f"tenant {name!r}")
     spec = read_tenant_spec(connection.execute(select(tenants).where(tenants.c.id == tenant_id)).one(), sealer)
     _refuse_damaged(spec.templates.values())
@@ -74,7 +74,7 @@ def rename_connection(
     if new_key in found:
         raise UsageError(f"tenant {tenant!r} has a connection {new_key!r} already; see: erpsyncd connections list")
     row = found[key]
-    _refuse_if_at_work(connection, tenant_id, tenant, now=now, leases_count=leases_count)
+    leases.refuse_if_at_work(connection, tenant_id, tenant, now=now, leases_count=leases_count)
     _refuse_if_unsettled(connection, intents.c.connection_id == row.id, f"{tenant}/{key}")
     moved = _moved(sealer, row.config_fields, (tenant, key), (tenant, new_key))
     connection.execute(
@@ -86,14 +86,6 @@ def _refuse_bad_name(what: str, text: str) -> None:
     problem = name_problem(text)
     if problem:
         raise UsageError(f"the new {what} {problem}")
-
-
-def _refuse_if_at_work(
-    connection: Connection, tenant_id: TenantId, tenant: str, *, now: datetime, leases_count: bool
-) -> None:
-    owner = leases.holder(connection, tenant_id, now=now) if leases_count else None
-    if owner is not None:
-        raise TenantLeased(f"{owner} is working on tenant {tenant!r}; try again when its pass is done")
 
 
 def _refuse_if_unsettled(connection: Connection, where: ColumnElement[bool], what: str) -> None:
