@@ -51,14 +51,15 @@ def auth_kind(settings: Settings, name: str) -> str:
         return store.get_tenant(name).auth_kind
 
 
-def test_tenant(settings: Settings, name: str, environ: Mapping[str, str]) -> Probe:
-    """Try a tenant out with a client that cannot write.
+def test_tenant(settings: Settings, name: str, environ: Mapping[str, str], *, retry: bool) -> Probe:
+    """Try a tenant out with a client that cannot write; with `retry` also with credentials that it refused before.
 
     Raises:
         UsageError: there is no such tenant.
     """
     with bootstrap.opened_store(settings) as store:
-        probe = Probe(tenant=_tenant(store, name))
+        tenant = _tenant(store, name)
+        probe = Probe(tenant=tenant, fingerprint=store.fingerprinter.of_credentials, retry=retry)
     asyncio.run(probe.run(bootstrap.tenant_apis(settings), bootstrap.secret_resolver(environ)))
     return probe
 

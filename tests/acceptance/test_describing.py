@@ -234,15 +234,21 @@ def told(result: object) -> list[dict[str, object]]:
 
 
 def test_a_tenant_that_lets_us_in_again(quick: Erpsyncd, sandbox: SandboxServer) -> None:
-    """Passes do not try refused credentials again; a trial by hand does, and says how to go on."""
+    """Refused credentials are not tried again; a trial that insists does so, and says how to go on."""
     quick.load(document(sandbox.url, "soap", connection("a")))
     sandbox.tenant("acme").configure(users={"sandbox": "another"})
     refused = quick.run_once().code
     sandbox.tenant("acme").configure(users={"sandbox": "sandbox"})
 
-    tried = quick("tenants", "test", "acme")
+    calls = len(sandbox.calls)
+    left = quick("tenants", "test", "acme")
+    left_alone = len(sandbox.calls) == calls
+    tried = quick("tenants", "test", "--retry", "acme")
 
-    assert (77, 0, True) == (refused, tried.code, "    erpsyncd tenants resume acme" in tried.stdout.splitlines()[3])
+    assert (77, 77, True) == (refused, left.code, left_alone)
+    assert ["ok", "failed", "-", "-"] == [line.split()[0] for line in left.stdout.splitlines() if line[0] != " "]
+    assert "erpsyncd tenants test --retry acme" in " ".join(left.stdout.split())
+    assert (0, True) == (tried.code, "    erpsyncd tenants resume acme" in tried.stdout.splitlines()[3])
     assert [0, 0] == [quick("tenants", "resume", "acme").code, quick.run_once().code]
 
 

@@ -13,8 +13,9 @@ from fakes import FakeTenants
 LOGIN = "AuthenticateUsernamePassword"
 
 
-async def trial(tenants: FakeTenants) -> Probe:
-    probe = Probe(tenant=Tenant(id=1, spec=make_tenant().spec))
+async def trial(tenants: FakeTenants, *, refused: str | None = None, retry: bool = False) -> Probe:
+    tenant = Tenant(id=1, spec=make_tenant().spec, refused_auth=refused)
+    probe = Probe(tenant=tenant, fingerprint=lambda credentials: credentials.username.reveal(), retry=retry)
     await probe.run(tenants, SecretResolver(environ={}))
     return probe
 
@@ -56,3 +57,21 @@ async def test_a_list_that_fails_does_not_end_it() -> None:
 
     assert [True, True, False, False] == [step.is_ok for step in probe.steps]
     assert (1, "forbidden") == (probe.error and probe.error.exit_code, probe.steps[2].error_class)
+
+
+async def test_refused_credentials_are_not_tried_again() -> None:
+    """Each trial would count towards a lock of the account; who insists, or has others by now, is let through."""
+    tenants = FakeTenants()
+    name = "sync"
+
+    left = await trial(tenants, refused=name)
+    calls = list(tenants["acme"].calls)
+    insisted = await trial(tenants, refused=name, retry=True)
+    others = await trial(tenants, refused="another")
+
+    assert ([], [True, False, None, None]) == (calls, [step.is_ok for step in left.steps])
+    assert (77, "unauthorized") == (left.error and left.error.exit_code, left.steps[1].error_class)
+    assert left.steps[1].what.endswith("to try them all the same: erpsyncd tenants test --retry acme")
+    assert "erpsyncd tenants edit acme --ask-secret" == left.steps[1].do
+    assert [True] * 4 == [step.is_ok for step in insisted.steps]
+    assert ["erpsyncd tenants resume acme", None] == [insisted.steps[1].do, others.steps[1].do]

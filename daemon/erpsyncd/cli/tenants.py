@@ -78,16 +78,20 @@ tenants.add_command(edit)
 
 @tenants.command()
 @click.argument("tenant")
+@click.option("--retry", is_flag=True, help="Try credentials that the tenant refused before.")
 @common_options
 @pass_invocation
-def test(invocation: Invocation, tenant: str) -> int:
+def test(invocation: Invocation, tenant: str, *, retry: bool) -> int:
     """Try a tenant out: log in, list its connections, ask HasConnections. Nothing is changed.
 
+    Credentials that it refused before are not tried again, unless with --retry.
+
     \b
-    Example:
+    Examples:
       erpsyncd tenants test acme
+      erpsyncd tenants test --retry acme
     """
-    probe = by_hand.test_tenant(settings_of(invocation), tenant, invocation.environ)
+    probe = by_hand.test_tenant(settings_of(invocation), tenant, invocation.environ, retry=retry)
     if invocation.as_json:
         steps = [as_json(step) for step in probe.steps]
         write_json("tenants", {"items": [{"name": tenant, "ok": probe.error is None, "steps": steps}]})

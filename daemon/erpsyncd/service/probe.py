@@ -1,15 +1,18 @@
-"""Trying a tenant out: can we log in, list, and ask? Nothing is changed there, and nothing remembered here."""
+"""Trying a tenant out: can we log in, list, and ask? Nothing is changed there, and nothing remembered here.
+
+What was refused is not tried again, unless one insists.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from erpsyncd.domain.items import command
 from erpsyncd.domain.ports import TenantApi, TenantApis
-from erpsyncd.domain.tenants import AuthKind, Protocol, Tenant
+from erpsyncd.domain.tenants import AuthKind, Credentials, Protocol, Tenant
 from erpsyncd.errors import ConfigurationError, ConnectionFailed, DaemonError, RemoteError, Unauthorized
 from erpsyncd.service.access import resolve_access
 from erpsyncd.service.secrets import SecretResolver
@@ -37,17 +40,27 @@ class Probe:
     """One trial of a tenant. A failure is a step's result; what depends on it is not tried."""
 
     tenant: Tenant
+    fingerprint: Callable[[Credentials], str]
+    retry: bool = False
+    """Whether credentials that the tenant refused before are tried all the same."""
+
     steps: list[Step] = field(default_factory=list)
     error: DaemonError | None = None
     """The first failure, whose exit code the command has."""
+
+    _were_refused: bool = field(default=False, init=False)
+    """Whether the tenant refused just these credentials before."""
 
     async def run(self, apis: TenantApis, resolver: SecretResolver) -> None:
         """Resolve the secrets, log in, list, ask HasConnections."""
         try:
             async with self._opened(apis, resolver) as api:
                 self._passed("secrets", "all of them are here")
-                await self._list(api)
-                await self._ask(api)
+                if self._were_refused and not self.retry:
+                    self._leave_it()
+                else:
+                    await self._list(api)
+                    await self._ask(api)
         except (ConfigurationError, ConnectionFailed) as exc:
             self._failed("secrets", exc)
         for name in ("log in", "list connections", "HasConnections"):
@@ -57,8 +70,14 @@ class Probe:
     @asynccontextmanager
     async def _opened(self, apis: TenantApis, resolver: SecretResolver) -> AsyncIterator[TenantApi]:
         credentials, proxy = await asyncio.to_thread(resolve_access, self.tenant.spec, resolver)
+        self._were_refused = self.tenant.refused_auth == self.fingerprint(credentials)
         async with apis.open(self.tenant.spec, credentials, proxy=proxy, read_only=True) as api:
             yield api
+
+    def _leave_it(self) -> None:
+        retry = command("tenants", "test", "--retry", self.tenant.name)
+        what = "the tenant refused these credentials before; not tried again, lest the account be locked"
+        self._failed("log in", Unauthorized(f"{what}; to try them all the same: {retry}"))
 
     async def _list(self, api: TenantApi) -> None:
         try:
@@ -89,7 +108,7 @@ class Probe:
         self._passed("HasConnections", "yes" if response.is_ok else f"no{f' ({why})' if why else ''}")
 
     def _let_in(self) -> None:
-        refused = self.tenant.refused_auth is not None
+        refused = self._were_refused
         what = "the tenant knows us"
         self.steps.append(
             Step(
