@@ -10,7 +10,7 @@ import pytest
 from erpsyncd.by_hand import _known
 from erpsyncd.domain.adoption import Found
 from erpsyncd.domain.secrets import Secret
-from erpsyncd.errors import RemoteFault, RemoteUnavailable, UsageError
+from erpsyncd.errors import RemoteFault, RemoteUnavailable, Unauthorized, UsageError
 from erpsyncd.service.adoption import Adoption
 from erpsyncd.service.secrets import SecretResolver
 from factories import make_erp_connection, make_tenant
@@ -77,6 +77,24 @@ async def test_a_tenant_that_stops_answering(bench: Bench) -> None:
 
     assert 8 == tenant.calls.count("GetConnection")
     assert {"unavailable", "not_tried"} == {one.error_class for one in found.values()}
+
+
+@pytest.mark.parametrize("operation", ["GetList", "GetConnection"])
+async def test_refused_credentials_are_not_tried_again(bench: Bench, operation: str) -> None:
+    """Whichever call they were refused by: not by another try, and not by a pass. What else is known is kept."""
+    type_in(bench, 1)
+    tenant = bench.tenants["acme"]
+    tenant.fail["HasConnections"].append(RemoteUnavailable("HasConnections", "not now"))
+    await bench.run()
+    tenant.fail[operation].append(Unauthorized("no"))
+
+    for _ in range(3):
+        with pytest.raises(Unauthorized):
+            await adopt(bench)
+    report = await bench.run()
+
+    (kept,) = await bench.store.tenants()
+    assert (1, 77, 1) == (tenant.calls.count(operation), report.exit_code, kept.transient_failures)
 
 
 async def test_what_is_taken_is_what_was_read(bench: Bench) -> None:

@@ -64,7 +64,8 @@ class Adoption:
         """
         async with self._leased(dry_run=dry_run) as holder:
             credentials, proxy = await asyncio.to_thread(resolve_access, self.tenant.spec, self.resolver)
-            if self.tenant.refused_auth == self.store.fingerprinter.of_credentials(credentials):
+            fingerprint = self.store.fingerprinter.of_credentials(credentials)
+            if self.tenant.refused_auth == fingerprint:
                 raise Unauthorized(
                     f"the tenant refused these credentials before; to try them again: erpsyncd tenants resume "
                     f"{self.tenant.name}"
@@ -80,7 +81,11 @@ class Adoption:
                     stopping=asyncio.Event(),
                 )
                 self._known = [*await self._unanswered(), *await asyncio.to_thread(self.described)]
-                return tuple([await self._found(remote, item, key) for item in await self._unowned(remote, only)])
+                try:
+                    return tuple([await self._found(remote, item, key) for item in await self._unowned(remote, only)])
+                except Unauthorized:
+                    await self._remember_refused(fingerprint)
+                    raise
 
     @asynccontextmanager
     async def _leased(self, *, dry_run: bool) -> AsyncIterator[LeaseHolder | None]:
@@ -104,6 +109,16 @@ class Adoption:
             )
         finally:
             await self.store.release(self._lease)
+
+    async def _remember_refused(self, fingerprint: str) -> None:
+        """Keep what the tenant refused from being tried again, by this or by passes. A dry run writes nothing."""
+        if self._lease is not None:
+            await self.store.remember_tenant(
+                self._lease,
+                refused_auth=fingerprint,
+                parked_until=self.tenant.parked_until,
+                transient_failures=self.tenant.transient_failures,
+            )
 
     async def _unanswered(self) -> list[KnownConnection]:
         """Return creates without an answer: what they made, if anything, is for a pass to settle."""
