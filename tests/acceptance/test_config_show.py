@@ -64,6 +64,7 @@ def test_what_systemd_decides_is_named(tmp_path: Path) -> None:
         ("postgresql://u:canary@db/e", "postgresql://u:***@db/e"),
         ("postgresql://u@db/e?password=canary", "postgresql://u@db/e?***"),
         ("postgresql://u@db:canary/e", "***"),
+        ("postgresql://u:p@canary@127.0.0.1:1/e", "***"),
     ],
 )
 def test_passwords_are_left_out(tmp_path: Path, output: str, url: str, expected: str) -> None:
@@ -73,6 +74,21 @@ def test_passwords_are_left_out(tmp_path: Path, output: str, url: str, expected:
     assert 0 == shown.code
     assert expected in shown.stdout
     assert "canary" not in shown.stdout + shown.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("doctor",), ("tenants", "list"), ("--run-once",), ("db", "check"), ("db", "copy", "{url}")]
+)
+def test_a_password_with_an_at_sign_is_refused_and_not_shown(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """What follows the sign would be taken for the host, which every message about the store names."""
+    url = "postgresql://u:p@canary@127.0.0.1:1/e"
+    is_copy = "copy" in command
+
+    refused = Erpsyncd(tmp_path, store_url="" if is_copy else url)(*(word.format(url=url) for word in command))
+
+    assert 78 == refused.code
+    assert "written as %40" in refused.stdout + refused.stderr
+    assert "canary" not in refused.stdout + refused.stderr
 
 
 def test_as_text_it_is_a_table(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from store_support import NOW, begin_pass, execute, query
 from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
 from erpsyncd.files import file_error
 from erpsyncd.store import SqlStore, addresses, engine, open_store, server_connection, tables
-from erpsyncd.store.addresses import read_url, shown
+from erpsyncd.store.addresses import read_url, shown, without_password
 from erpsyncd.store.columns import storable
 from erpsyncd.store.database import Database
 from erpsyncd.store.failures import database_errors_translated
@@ -28,6 +28,16 @@ from factories import make_connection, make_document, make_tenant
 from postgres_server import PostgresServer
 
 PASSWORD = "canary-password"
+
+#: An @ in the password that is not written as %40 ends it, wherever its rest is taken to belong then.
+MISREAD = (
+    f"postgresql://u:p@{PASSWORD}@127.0.0.1:1/db",
+    f"postgresql://u:p@x/{PASSWORD}@h/db",
+    f"postgresql://u:p@{PASSWORD}?y@h/db",
+    f"postgresql://u@{PASSWORD}:p@h/db",
+    f"mysql://u:p@{PASSWORD}@h/db",
+    f"sqlite://u:p@{PASSWORD}@h/db",
+)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +83,7 @@ def test_a_silent_network_is_noticed(postgres: PostgresServer, upgraded_postgres
         ("sqlite:///:memory:", "must name a file"),
         ("sqlite:///file:x?uri=true", "must name a file"),
         ("sqlite:////x.db?timeout=1", "takes no options"),
+        *((url, "more than one @ .* is written as %40$") for url in MISREAD),
     ],
 )
 def test_a_url_that_is_no_place_for_a_store_is_refused(url: str, complaint: str) -> None:
@@ -95,6 +106,20 @@ def test_addresses_are_shown_without_secrets() -> None:
     """Neither the password nor the query, which may hold one too."""
     assert "postgresql+psycopg://u:***@h/d" == shown(read_url(f"postgresql://u:{PASSWORD}@h/d?password={PASSWORD}"))
     assert "/var/x.db" == shown(read_url("sqlite:////var/x.db"))
+
+
+@pytest.mark.parametrize("url", MISREAD)
+def test_the_rest_of_a_password_is_no_part_of_an_address(url: str) -> None:
+    """Nobody knows where it ends, so `config show` shows nothing of it."""
+    assert "***" == without_password(url)
+
+
+def test_an_at_sign_in_its_place_is_none_of_a_password() -> None:
+    """Between a login and a host, written as %40, or in the name of a file."""
+    assert "p@w" == read_url("postgresql://u:p%40w@h/d").password
+    assert "postgresql://u:***@h/d" == without_password("postgresql://u:p%40w@h/d")
+    assert "/var/a@b/c@d.db" == shown(read_url("sqlite:////var/a@b/c@d.db"))
+    assert "***" not in without_password("sqlite:////var/a@b/c@d.db")
 
 
 def test_a_server_that_does_not_answer_is_a_store_error(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ def read_url(text: str, name: str = "store.url") -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise ConfigurationError(f"{name} cannot be read; {_FORMS}") from None
+    if _may_be_misread(text, url):
+        raise ConfigurationError(
+            f"{name} has more than one @ in it; a special character in the user name or password is written as %40"
+        )
     if url.drivername in _SQLITE:
         return _sqlite(url, name)
     if url.drivername in _POSTGRES:
@@ -67,7 +71,15 @@ def without_password(text: str) -> str:
         url = make_url(text)
     except (ArgumentError, ValueError):
         return "***"
+    if _may_be_misread(text, url):
+        return "***"
     return url.set(query={}).render_as_string(hide_password=True) + ("?***" if url.query else "")
+
+
+def _may_be_misread(text: str, url: URL) -> bool:
+    """Say whether parts of a password may stand in the host or behind it, because an @ in it was taken for its end."""
+    is_path = url.drivername in _SQLITE and url.username is None
+    return text.count("@") > 1 and not is_path
 
 
 def _sqlite(url: URL, name: str) -> URL:
