@@ -41,7 +41,7 @@ LIMITS = RemoteLimits(
     wait_max_seconds=0.01,
 )
 #: For faults that only the deadline ends.
-IMPATIENT = replace(LIMITS, deadline_seconds=0.4)
+IMPATIENT = replace(LIMITS, deadline_seconds=0.8)
 
 
 @dataclass(kw_only=True)

@@ -74,8 +74,11 @@ class World:
             mine = [place for place in self.wanted if place[0] == tenant]
             self.rng.shuffle(mine)
             present = [place for place in mine if self.wanted[place].present]
-            changed |= {self._dismiss(place) for place in present[:deletes]}
-            changed |= {self._edit(place) for place in present[deletes : deletes + updates]}
+            # One that stands there stays: no pass would delete everything that a tenant has.
+            spared = next((place for place in present if self._stands(place)), None)
+            going = [place for place in present if place != spared][:deletes]
+            changed |= {self._dismiss(place) for place in going}
+            changed |= {self._edit(place) for place in [place for place in present if place not in going][:updates]}
             gone = [place for place in mine if not self.wanted[place].present and self._is_deleted(place)]
             back = [self._want_back(place) for place in gone[: creates // 2]]
             changed |= {*back, *(self._invent(tenant) for _ in range(creates - len(back)))}
@@ -105,6 +108,10 @@ class World:
     def _is_deleted(self, place: tuple[str, str]) -> bool:
         (row,) = self.store.list_connections(tenant=place[0], key=place[1])
         return row.state == "deleted"
+
+    def _stands(self, place: tuple[str, str]) -> bool:
+        (row,) = self.store.list_connections(tenant=place[0], key=place[1])
+        return row.erp_connection_id is not None and row.state != "deleted"
 
     def describe(self, places: Sequence[tuple[str, str]] | dict[tuple[str, str], Wanted]) -> None:
         """Import what is wanted of these connections."""
