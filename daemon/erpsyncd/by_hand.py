@@ -87,12 +87,12 @@ def adopt_connections(
     from erpsyncd.service.adoption import Adoption  # noqa: PLC0415 -- only this needs all that a pass needs
 
     with bootstrap.opened_store(settings) as store:
+        if not dry_run:
+            store.lock_if_free()
         adoption = Adoption(
             tenant=_tenant(store, name),
             store=store,
-            describe=store.apply_document,
             described=lambda: map(_known, store.list_connections(tenant=name)),
-            stored=lambda key: store.read_connection(name, key),
             apis=bootstrap.tenant_apis(settings),
             resolver=bootstrap.secret_resolver(environ),
             policy=bootstrap.policy_of(settings),

@@ -178,11 +178,12 @@ def test_a_create_without_an_answer_is_for_a_pass(quick: Erpsyncd, sandbox: Sand
         )
 
     with opened(quick) as store:
+        store.lock_process()
         asyncio.run(begin(store))
-    sandbox.tenant("acme").add(display_name="Name of a")
-    leased = quick("connections", "adopt", "acme")
-    with opened(quick) as store:
-        store.free_leases()
+        sandbox.tenant("acme").add(display_name="Name of a")
+        leased = quick("connections", "adopt", "acme")
+        if "@" in store.place:  # On a server the lease of who died has to run out.
+            store.free_leases()
     quick.load(connection("a", display_name="Another name"))
 
     (found,) = items(adopt(quick))

@@ -10,7 +10,7 @@ import pytest
 from erpsyncd.by_hand import _known
 from erpsyncd.domain.adoption import Found
 from erpsyncd.domain.secrets import Secret
-from erpsyncd.errors import RemoteFault, RemoteUnavailable, Unauthorized, UsageError
+from erpsyncd.errors import RemoteFault, RemoteUnavailable, Unauthorized
 from erpsyncd.service.adoption import Adoption
 from erpsyncd.service.secrets import SecretResolver
 from factories import make_erp_connection, make_tenant
@@ -22,13 +22,11 @@ async def adopt(bench: Bench, **options: Any) -> dict[int, Found]:
     adoption = Adoption(
         tenant=tenant,
         store=bench.store,
-        describe=bench.store.apply_document,
         described=lambda: map(_known, bench.store.list_connections(tenant="acme")),
-        stored=lambda key: bench.store.read_connection("acme", key),
         apis=bench.tenants,
         resolver=SecretResolver(environ=bench.environ),
         policy=bench.policy,
-        owner="test",
+        owner="adopter",
         now=lambda: bench.time,
     )
     return {found.erp_connection_id: found for found in await adoption.run(**options)}
@@ -57,14 +55,6 @@ async def test_one_failure_does_not_stop_the_others(bench: Bench) -> None:
     assert ("name-3", True) == (found[3].key, tenant.read_only)
     assert "ok" == str((await bench.run()).status)
     assert 0 == tenant.saves
-
-
-async def test_a_connection_that_is_not_there(bench: Bench) -> None:
-    """Whoever removed it meanwhile is told so: there is no row to say which one it is."""
-    type_in(bench, 7)
-
-    with pytest.raises(UsageError, match="no connection 'nothing'"):
-        bench.store.read_connection("acme", "nothing")
 
 
 async def test_a_tenant_that_stops_answering(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from store_support import MINUTE, NOW, added, begin_pass, execute, outcome, quer
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.ports import PassStore
-from erpsyncd.domain.results import PluginResponse
+from erpsyncd.domain.results import PluginResponse, Verdict
 from erpsyncd.domain.secrets import Reference, Scheme
 from erpsyncd.errors import ConfigurationError, LeaseLost, RunInProgress
 from erpsyncd.store import SqlStore, open_store
@@ -107,6 +107,7 @@ async def test_a_lost_lease_writes_nothing(loaded: SqlStore) -> None:
         one.check(PluginResponse(is_ok=True, changes=(added(),))),
         one.record({Reference(Scheme.ENV, "P"): "fingerprint"}),
         loaded.remember_tenant(one.lease, refused_auth="x", parked_until=NOW, transient_failures=9),
+        loaded.adopt(one.lease, make_document(make_connection("new")), Verdict(state=State.IN_SYNC), at=NOW),
         loaded.renew(one.lease, now=NOW, seconds=60),
     ):
         with pytest.raises(LeaseLost, match="another process works"):

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection, Owned, StoredConnection
+from erpsyncd.domain.documents import Document
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.intents import Intent, Lease, Moment
@@ -265,6 +266,13 @@ class PassStore(Protocol):
 
         Where the desired side was changed since `connection` was read, the row becomes `pending` instead of
         the verdict's state; the rest is recorded as it is.
+        """
+        ...
+
+    async def adopt(self, lease: Lease, document: Document, verdict: Verdict, *, at: datetime) -> None:
+        """Put a document with one connection of the tenant into the store, and record a verdict on it: both or neither.
+
+        Raises `ConfigurationError` for one that cannot stand there.
         """
         ...
 

@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from erpsyncd.domain.adoption import Found, KnownConnection, conflict, hidden_fields, key_for
-from erpsyncd.domain.connections import ErpConnection, ListedConnection, State, StoredConnection
+from erpsyncd.domain.connections import ErpConnection, ListedConnection, State
 from erpsyncd.domain.documents import Document
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.ports import PassStore, TenantApis
@@ -35,14 +35,8 @@ class Adoption:
 
     tenant: Tenant
     store: PassStore
-    describe: Callable[[Document], object]
-    """Puts a document into the store; raises `ConfigurationError` for one that cannot stand there."""
-
     described: Callable[[], Iterable[KnownConnection]]
     """Reads what the store has of this tenant."""
-
-    stored: Callable[[str], StoredConnection]
-    """Reads the connection of a key; raises `UsageError` where it was removed again."""
 
     apis: TenantApis
     resolver: SecretResolver
@@ -180,8 +174,15 @@ class Adoption:
         table = connection_table(self.tenant.name, key, observed.spec, hidden)
         document = read_entries(f"connection {observed.erp_connection_id}", connections=[table])
         if self._lease is not None:
-            await asyncio.to_thread(self.describe, document)
-            await self._settle(self._lease, observed, key, hidden)
+            verdict = self._verdict(document, observed, hidden)
+            await self.store.adopt(self._lease, document, verdict, at=self.now())
+            log.info(
+                "connection.adopted",
+                tenant=self.tenant.name,
+                key=key,
+                erp_connection_id=observed.erp_connection_id,
+                hidden=list(hidden),
+            )
         self._known.append(
             KnownConnection(
                 key=key,
@@ -191,20 +192,12 @@ class Adoption:
             )
         )
 
-    async def _settle(self, lease: Lease, observed: ErpConnection, key: str, hidden: tuple[str, ...]) -> None:
+    def _verdict(self, document: Document, observed: ErpConnection, hidden: tuple[str, ...]) -> Verdict:
         """Say which one it is. What lacks a value is not in sync, and the store makes nothing due that does."""
-        stored = await asyncio.to_thread(self.stored, key)
         if hidden:
             verdict = Verdict(state=State.PENDING, applied={})
         else:
-            spec = stored.template.resolve({})
-            verdict = Verdict(state=State.IN_SYNC, applied=self.store.fingerprinter.of_spec(spec))
-        verdict = replace(verdict, erp_connection_id=observed.erp_connection_id, connection_id=observed.connection_id)
-        await self.store.settle(lease, run_id=0, connection=stored, verdict=verdict, outcome=None, at=self.now())
-        log.info(
-            "connection.adopted",
-            tenant=self.tenant.name,
-            key=key,
-            erp_connection_id=observed.erp_connection_id,
-            hidden=list(hidden),
-        )
+            (entry,) = document.connections
+            applied = self.store.fingerprinter.of_spec(entry.template.resolve({}))
+            verdict = Verdict(state=State.IN_SYNC, applied=applied)
+        return replace(verdict, erp_connection_id=observed.erp_connection_id, connection_id=observed.connection_id)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
-from erpsyncd.domain.connections import State, StoredConnection
+from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant, ImportReport
 from erpsyncd.domain.standing import Overview, Worker
 from erpsyncd.domain.tenants import Tenant
@@ -96,21 +96,6 @@ class CommandOperations:
         with self._database.read() as connection:
             row = connection.execute(select_tenants(tables.tenants.c.name == name)).one_or_none()
         return None if row is None else read_tenant(row, sealer)
-
-    def read_connection(self, tenant: str, key: str) -> StoredConnection:
-        """Return a connection as a pass has it, its secrets opened.
-
-        Raises:
-            UsageError: there is no such connection.
-        """
-        sealer = self._vault.unlock().sealer
-        query = select_connections(tables.tenants.c.name == tenant, tables.connections.c.key == key)
-        with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-            if row is None:
-                tenant_id = administration.find_tenant(connection, tenant)
-                raise administration.no_connection(connection, tenant_id, tenant, key)
-        return read_connection(row, sealer)
 
     def get_tenant(self, name: str) -> TenantDetail:
         """Return everything that is known about a tenant as a whole.

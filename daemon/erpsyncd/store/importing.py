@@ -16,6 +16,7 @@ from erpsyncd.store.database import Database
 from erpsyncd.store.due import chunks
 from erpsyncd.store.import_diff import report_of
 from erpsyncd.store.import_plan import (
+    ImportPlan,
     OtherConnection,
     StoredSide,
     find_problems,
@@ -40,18 +41,42 @@ def apply_document(
     Raises:
         ConfigurationError: entries that cannot stand, each problem listed; nothing was written.
     """
-    with database.read() if dry_run else database.write() as connection:
-        if not (dry_run or database.is_sqlite):
-            connection.execute(select(func.pg_advisory_xact_lock(_IMPORT_LOCK)))
-        stored = _read_stored_side(connection, sealer, document, prune=prune, lock=not dry_run)
-        whole = with_stored_values(document, stored)
-        problems = (*find_problems(whole, stored, prune=prune), *find_lost_values(whole, stored))
-        if problems:
-            raise ConfigurationError("nothing was imported", problems=problems)
-        plan = plan_import(whole, stored, prune=prune)
-        if not dry_run:
-            write_plan(connection, sealer, plan, [tenant.id for tenant in stored.tenants.values()])
+    if dry_run:
+        with database.read() as connection:
+            plan, _ = _plan(connection, sealer, document, prune=prune, lock=False)
+    else:
+        with database.write() as connection:
+            wait_for_imports(connection)
+            plan = write_document(connection, sealer, document, prune=prune)
     return report_of(plan)
+
+
+def wait_for_imports(connection: Connection) -> None:
+    """Let imports of other processes end first. SQLite has one writer at a time anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock(_IMPORT_LOCK)))
+
+
+def write_document(connection: Connection, sealer: Sealer, document: Document, *, prune: bool = False) -> ImportPlan:
+    """Import a document as a part of this transaction, after `wait_for_imports`; return what that changed.
+
+    Raises:
+        ConfigurationError: as for `apply_document`.
+    """
+    plan, stored = _plan(connection, sealer, document, prune=prune, lock=True)
+    write_plan(connection, sealer, plan, [tenant.id for tenant in stored.tenants.values()])
+    return plan
+
+
+def _plan(
+    connection: Connection, sealer: Sealer, document: Document, *, prune: bool, lock: bool
+) -> tuple[ImportPlan, StoredSide]:
+    stored = _read_stored_side(connection, sealer, document, prune=prune, lock=lock)
+    whole = with_stored_values(document, stored)
+    problems = (*find_problems(whole, stored, prune=prune), *find_lost_values(whole, stored))
+    if problems:
+        raise ConfigurationError("nothing was imported", problems=problems)
+    return plan_import(whole, stored, prune=prune), stored
 
 
 def _read_stored_side(

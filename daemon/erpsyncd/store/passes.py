@@ -11,12 +11,13 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from erpsyncd.domain.connections import Owned, StoredConnection
+from erpsyncd.domain.documents import Document
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.tenants import Tenant, TenantId
-from erpsyncd.store import due, history, leases, references, settling
+from erpsyncd.store import adopting, due, history, leases, references, settling
 from erpsyncd.store.database import Database
 from erpsyncd.store.rows import read_connection, read_tenant, select_tenants
 from erpsyncd.store.schema import refuse_if_not_current
@@ -217,6 +218,11 @@ class PassOperations:
                 at=at,
             ),
         )
+
+    async def adopt(self, lease: Lease, document: Document, verdict: Verdict, *, at: datetime) -> None:
+        """Put a document with one connection of the tenant into the store, and record a verdict on it."""
+        sealer = await self._sealer()
+        await self._write(lease, lambda connection: adopting.adopt(connection, lease, sealer, document, verdict, at=at))
 
     async def record_check(self, lease: Lease, *, run_id: int, check: Check) -> None:
         """Record a HasConnections answer and its changed records. Equal ones in a row are one row."""

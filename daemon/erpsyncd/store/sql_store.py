@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from erpsyncd.errors import RunInProgress
 from erpsyncd.store import history, leases, schema
 from erpsyncd.store.addresses import read_url
 from erpsyncd.store.commands import CommandOperations
@@ -63,6 +65,15 @@ class SqlStore(PassOperations, CommandOperations):
         self._makes_passes = True
         if self._lock is not None and self._lock.acquire():
             self.free_leases()
+
+    def lock_if_free(self) -> None:
+        """Become that process if nobody is; where somebody is, he honours leases, and frees none.
+
+        For who needs a lease but makes no pass. Without this the next process to start would take it for dead, and
+        its lease for free.
+        """
+        with suppress(RunInProgress):
+            self.lock_process()
 
     def free_leases(self) -> None:
         """Free all leases and mark all open runs as interrupted. Only for who knows that their owners are dead."""
