@@ -17,6 +17,8 @@ import pytest
 from erpsyncd.domain.results import Status
 from erpsyncd.errors import ConfigurationError, RunInProgress, StoreError
 from erpsyncd.store import engine, open_store, sqlite_file, upgrade_store
+from erpsyncd.store.addresses import read_url
+from erpsyncd.store.database import Database
 from erpsyncd.store.lock import ProcessLock
 from factories import make_connection, make_document, make_tenant
 from failing_sqlite import Trap, connections_failing
@@ -320,6 +322,26 @@ async def test_a_file_is_not_opened_beside_one_whose_place_it_took(turn: Turn) -
 
     turn.store.close()
     assert expected == database.read_bytes()
+
+
+def test_the_log_of_a_store_that_was_new_is_known_too(tmp_path: Path) -> None:
+    """It came into being after the file had been opened; in a backup's place it is found to be the old file's."""
+    path, backup = tmp_path / "erpsyncd.db", tmp_path / "erpsyncd.db.backup"
+    with closing(sqlite3.connect(backup)) as target:
+        target.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES ('backup')")
+    expected = backup.read_bytes()
+    with closing(Database(read_url(f"sqlite:///{path}"))) as database:
+        with database.write() as connection:
+            connection.exec_driver_sql("CREATE TABLE t (a)")
+
+        with database.read():
+            backup.rename(path)
+            with pytest.raises(StoreError, match="was replaced"), database.write():
+                pass
+            with pytest.raises(StoreError, match="db-wal is still the old file's"), database.found_again():
+                pass
+
+    assert expected == path.read_bytes()
 
 
 async def test_a_file_that_came_while_nothing_was_open_is_noticed(turn: Turn) -> None:

@@ -175,8 +175,12 @@ class StoreFile:
         Raises:
             StoreError: with what happened, and what to do.
         """
-        if connection is not None and (loss := connection.lost_at(self.path)) is not None:
-            self._lose(loss, connection.files)
+        if connection is not None:
+            loss = connection.lost_at(self.path)
+            if loss is not None:
+                self._lose(loss, connection.files)
+            else:
+                self._files = connection.files  # a new store's log came into being after it was opened
         if self._lost is not None:
             raise StoreError(lost_sentence(self.path, self._lost[0]))
 
