@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -16,8 +17,9 @@ from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import PluginResponse, Verdict
 from erpsyncd.domain.secrets import Reference, Scheme
-from erpsyncd.errors import ConfigurationError, LeaseLost, RunInProgress
-from erpsyncd.store import SqlStore, open_store
+from erpsyncd.errors import ConfigurationError, LeaseLost, RunInProgress, UsageError
+from erpsyncd.store import SqlStore, open_store, upgrade_store
+from erpsyncd.store.addresses import read_url
 from erpsyncd.store.lock import ProcessLock
 from factories import make_connection, make_document, make_tenant
 
@@ -284,3 +286,29 @@ def test_a_holder_that_has_not_signed_yet_is_named_without_a_number(tmp_path: Pa
     first.release()
     first.release()
     assert not second.is_held()
+
+
+@pytest.mark.parametrize("links", ["file", "directory", "file that is not there yet"])
+def test_one_store_has_one_lock_whatever_path_leads_to_it(tmp_path: Path, links: str) -> None:
+    """Through a link or not, it is the same store; what is said about it names the file."""
+    real = tmp_path / "real" / "erpsyncd.db"
+    real.parent.mkdir()
+    if links == "directory":
+        (tmp_path / "link").symlink_to(real.parent)
+        link = tmp_path / "link" / real.name
+    else:
+        link = tmp_path / "link.db"
+        link.symlink_to(real)
+    if links != "file that is not there yet":
+        upgrade_store(f"sqlite:///{real}")
+
+    with (
+        open_store(f"sqlite:///{link}", key_path=None, state_directory=tmp_path) as one,
+        open_store(f"sqlite:///{real}", key_path=None, state_directory=tmp_path) as other,
+    ):
+        one.lock_process()
+        with pytest.raises(RunInProgress, match=re.escape(str(real))):
+            other.lock_process()
+        with pytest.raises(UsageError, match="is the store itself"):
+            one.copy_to(read_url(f"sqlite:///{real}"))
+    assert [] == list(tmp_path.glob("*.lock"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -87,7 +88,8 @@ def _sqlite(url: URL, name: str) -> URL:
         raise ConfigurationError(f"{name} must name a file that stays, such as sqlite:////var/lib/erpsyncd/erpsyncd.db")
     if url.query:
         raise ConfigurationError(f"{name}: a SQLite store takes no options after a question mark")
-    return url.set(drivername="sqlite+pysqlite", database=str(Path(url.database).absolute()))
+    # A link is followed here and nowhere else: the lock and the log stand beside the file that it leads to.
+    return url.set(drivername="sqlite+pysqlite", database=os.path.realpath(url.database))
 
 
 def _postgres(url: URL) -> URL:
