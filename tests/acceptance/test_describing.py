@@ -110,6 +110,27 @@ def test_only_what_is_given_changes(quick: Erpsyncd) -> None:
     assert ("tenants", [{"name": "acme", "changed": True}]) == (told["kind"], told["items"])
 
 
+def test_a_tenant_is_moved_by_hand_with_its_secrets(quick: Erpsyncd) -> None:
+    """A document alone must not send what is stored elsewhere; once an operator did, it may say the same."""
+    quick.load(document("https://old.example", "soap", connection("a"), password="tenant-canary"))
+    moved = document("https://new.example", "soap", connection("a"), password="@{stored}")
+    file = quick.write("moved.toml", moved)
+
+    refused = quick("import", str(file)), quick("validate", str(file))
+    before = stored(quick)
+    edited = quick("tenants", "edit", "acme", "--url", "https://new.example/acme")
+    imported = quick("import", str(file))
+
+    for result in refused:
+        assert (78, True) == (result.code, "auth.password" in result.stdout + result.stderr), result
+        assert "tenants edit acme" in result.stdout + result.stderr
+    assert "https://old.example/acme" == before.spec.url
+    assert (0, 0) == (edited.code, imported.code)
+    assert ("https://new.example/acme", "tenant-canary") == (stored(quick).spec.url, secrets(stored(quick))["password"])
+    named = quick("tenants", "edit", "acme", "--url", "https://other.example", "--username", "@{stored}")
+    assert (78, True) == (named.code, "auth.username: is @{stored}" in named.stderr), named
+
+
 def test_another_kind_of_auth(quick: Erpsyncd) -> None:
     """What the new kind has no use for goes; its own secret has to be given."""
     quick(

@@ -13,7 +13,7 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import DocumentTenant, ImportReport
 from erpsyncd.domain.results import ChangeKind
 from erpsyncd.domain.secrets import Reference, Scheme, parse_template
-from erpsyncd.domain.tenants import Auth, AuthKind
+from erpsyncd.domain.tenants import Auth, AuthKind, Protocol
 from erpsyncd.errors import ConfigurationError, OutcomeUnknown
 from erpsyncd.store import SqlStore, tables
 from factories import make_connection, make_document, make_tenant
@@ -61,7 +61,7 @@ async def test_what_changes_beside_them_keeps_them(store: SqlStore) -> None:
 
     report = load(
         store,
-        make_tenant(url="https://moved.example", auth=WITHHELD_AUTH),
+        make_tenant(url="https://acme.example/Cust2", auth=WITHHELD_AUTH),
         make_connection(active=False, config_fields=KEPT | {"Token": "new"}),
     )
 
@@ -71,7 +71,7 @@ async def test_what_changes_beside_them_keeps_them(store: SqlStore) -> None:
     assert [(), ()] == [item.incomplete for item in report.items]
     assert {"Client": "F0001", "Password": "erp password", "Token": "new"} == values(store)
     (tenant,) = await store.tenants()
-    assert make_tenant(url="https://moved.example").spec == tenant.spec
+    assert make_tenant(url="https://acme.example/Cust2").spec == tenant.spec
     assert [("visma", State.PENDING)] == [(found.key, found.state) for found in await one.due()]
 
 
@@ -210,6 +210,134 @@ def test_damaged_values_are_kept_or_refused_but_never_lost(store: SqlStore) -> N
     ] == [problem.partition(": it was altered")[0] for problem in caught.value.problems]
     assert before == everything(store)
     assert 1 == load(store, make_connection(active=False, config_fields={"Client": "a", "Password": "b"})).changed
+
+
+MOVED = "is @{stored}, but the tenant's address, ca_file or proxy changes"
+
+
+def template_of(text: str | None) -> Any:
+    return None if text is None else parse_template(text)
+
+
+def refused(store: SqlStore, *entries: Any) -> list[str]:
+    """Return what is said of a document that cannot be imported, or even looked at; nothing is written."""
+    before = everything(store)
+    said = []
+    for dry_run in (True, False):
+        with pytest.raises(ConfigurationError, match="nothing was imported") as caught:
+            load(store, *entries, dry_run=dry_run)
+        said.append([problem.partition("; ")[0] for problem in caught.value.problems])
+
+    assert before == everything(store)
+    assert said[0] == said[1]
+    return said[0]
+
+
+PROXY = "http://us:p4ssw0rd@proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"url": "https://evil.example"}),
+        ({}, {"url": "https://acme.example:8443"}),
+        ({"url": "https://127.0.0.1:80"}, {"url": "http://127.0.0.1"}),
+        ({}, {"soap_url": "https://evil.example"}),
+        ({}, {"rest_url": "https://evil.example"}),
+        ({"soap_url": "https://one.example"}, {"soap_url": None}),
+        ({}, {"ca_file": "/etc/evil.pem"}),
+        ({"ca_file": "/etc/own.pem"}, {"ca_file": None}),
+        ({}, {"proxy": "http://evil.example:3128"}),
+        ({"proxy": PROXY}, {"proxy": None}),
+        ({"proxy": PROXY}, {"proxy": "http://us:p4ssw0rd@evil.example:3128"}),
+        ({"proxy": PROXY}, {"proxy": "https://us:p4ssw0rd@proxy.example:3128"}),
+    ],
+)
+def test_no_document_sends_a_stored_secret_elsewhere(store: SqlStore, before: Any, now: Any) -> None:
+    """Who writes one does not know it. With every value given again, the tenant may move."""
+    before, now = ({**each, "proxy": template_of(each.get("proxy"))} for each in (before, before | now))
+    load(store, make_tenant(**before), make_connection())
+
+    said = refused(store, make_tenant(**now, auth=WITHHELD_AUTH), make_connection(active=False, config_fields=KEPT))
+
+    assert [
+        "test: tenants acme.auth.username: " + MOVED,
+        "test: tenants acme.auth.password: " + MOVED,
+        "test: connections acme/visma.config_fields.Client: " + MOVED,
+        "test: connections acme/visma.config_fields.Password: " + MOVED,
+    ] == said
+    assert 1 == load(store, make_tenant(**now)).changed
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"url": "https://ACME.example:443/Cust2"}),
+        ({}, {"soap_url": "https://acme.example/Remote/Services86"}),
+        ({}, {"client_certificate": "/etc/us.pem", "protocol": Protocol.REST}),
+        ({"proxy": PROXY}, {"proxy": "http://me:new@proxy.example:3128"}),
+        ({"proxy": PROXY}, {"proxy": STORED}),
+        ({"proxy": STORED}, {"proxy": PROXY}),
+        ({}, {"proxy": STORED}),
+    ],
+)
+def test_what_stays_with_whom_it_was_sent_to_is_kept(store: SqlStore, before: Any, now: Any) -> None:
+    """Another path, another user name: the same machines get it."""
+    before, now = ({**each, "proxy": template_of(each.get("proxy"))} for each in (before, before | now))
+    load(store, make_tenant(**before, auth={"username": "sync", "password": "p"}))
+
+    assert 0 == load(store, make_tenant(**now, calls_per_second=9.0, auth=WITHHELD_AUTH)).added
+
+    (tenant,) = store.read_document().tenants
+    assert {"username": "sync", "password": "p"} == {
+        name: template.source() for name, template in tenant.spec.auth.fields.items()
+    }
+
+
+def test_what_was_never_given_can_be_left_out_again(store: SqlStore) -> None:
+    """There is nothing that could be sent; a proxy's login goes by the same rule; what is damaged is lost anyway."""
+    load(store, make_tenant(auth=WITHHELD_AUTH, proxy=parse_template(PROXY)), make_tenant("other"))
+
+    moved = make_tenant(url="https://other.example", auth=WITHHELD_AUTH, proxy=parse_template(STORED))
+
+    assert ["test: tenants acme.proxy: " + MOVED] == refused(store, moved)
+    load(store, make_tenant(url="https://other.example", auth=WITHHELD_AUTH))
+    execute(store, "UPDATE tenants SET auth_fields = (SELECT t.auth_fields FROM tenants t WHERE t.name = 'other')")
+    said = refused(store, make_tenant(auth=WITHHELD_AUTH))
+    assert [("username", True), ("password", True)] == [
+        (problem.partition(": is ")[0].rpartition(".")[2], "cannot be kept" in problem) for problem in said
+    ]
+
+
+def test_an_absent_connection_is_not_moved_with_its_tenant(store: SqlStore) -> None:
+    """To delete takes no secrets."""
+    load(store, make_tenant(), make_connection())
+
+    report = load(
+        store, make_tenant(url="https://new.example"), make_connection(present=False, config_fields={"Client": STORED})
+    )
+
+    assert 2 == report.changed
+    assert not row(store).present
+
+
+def test_a_damaged_proxy_may_have_been_another(store: SqlStore) -> None:
+    """Nobody knows where it was."""
+    load(store, make_tenant(proxy=parse_template(PROXY)), make_tenant("other", proxy=parse_template(PROXY)))
+    execute(store, "UPDATE tenants SET proxy = (SELECT t.proxy FROM tenants t WHERE t.name = 'other')")
+
+    said = refused(store, make_tenant(proxy=parse_template(PROXY), auth=WITHHELD_AUTH))
+
+    assert 2 == len([problem for problem in said if problem.endswith(MOVED)])
+
+
+def test_a_stored_proxy_elsewhere_is_refused_for_http(store: SqlStore) -> None:
+    """Reading the document cannot know where it is."""
+    load(store, make_tenant(proxy=parse_template(PROXY)))
+
+    said = refused(store, make_tenant(url="http://127.0.0.1:9", proxy=parse_template(STORED)))
+
+    assert "test: tenants acme.proxy: must be on this machine too where an address of the tenant is http" in said
 
 
 # In passes ------------------------------------------------------------------------------------------------------

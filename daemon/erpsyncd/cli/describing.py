@@ -78,6 +78,7 @@ def edit(invocation: Invocation, /, tenant: str, *, ask_secret: bool, **given: A
     """Describe a tenant in part otherwise; what is not given stays as it is.
 
     An empty text takes away what a tenant need not have, such as --proxy "".
+    Its secrets stay as they are, and go to a new --url too, unless they are given anew.
 
     \b
     Examples:

@@ -32,7 +32,7 @@ def import_(invocation: Invocation, files: tuple[Path, ...], *, prune: bool, dry
 
     All or nothing: with any problem, nothing is written. The next pass pushes what changed.
     What changes is shown: + added, ~ changed (of secrets the names only), - marked absent.
-    The value "@{stored}" keeps what the store has.
+    The value "@{stored}" keeps what the store has, unless the tenant's address changes.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -114,6 +114,15 @@ def proxy_problem(template: Template) -> str | None:
         parse_proxy(template)
     except ValueError as exc:
         return str(exc)
+    return None
+
+
+def distance_problem(template: Template, urls: Iterable[str | None]) -> str | None:
+    """Return why a proxy that can be read may not stand between here and these addresses, as such a phrase."""
+    plain = any(url is not None and url.lower().startswith("http:") for url in urls)
+    if plain and not parse_proxy(template).address.is_here:
+        # What never leaves this machine needs no encryption; what goes through another one does.
+        return "must be on this machine too where an address of the tenant is http"
     return None
 
 

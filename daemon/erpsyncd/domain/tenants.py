@@ -13,6 +13,11 @@ from erpsyncd.domain.secrets import Secret, Template
 
 TenantId: TypeAlias = int
 
+Origin: TypeAlias = tuple[str, str | None, int]
+"""Scheme, host and port of an address."""
+
+_PORTS = {"http": 80, "https": 443}
+
 
 class Protocol(StrEnum):
     """One per tenant: the vendor asks not to mix them in one application."""
@@ -108,6 +113,11 @@ class TenantSpec:
         """The address under which `Agents/{Agent}/{Operation}` lies."""
         return rest_base(self.rest_url or self.url)
 
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Who gets what is sent over either protocol."""
+        return tuple(_origin(base) for base in (self.soap_base, self.rest_base))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
@@ -154,3 +164,8 @@ def rest_base(url: str) -> str:
     if path.endswith("/v1"):
         return base
     return f"{base}/v1" if path.endswith("/api") else f"{base}/api/v1"
+
+
+def _origin(url: str) -> Origin:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]

@@ -14,7 +14,7 @@ from erpsyncd.domain.input_rules import (
     title_problem,
     url_problem,
 )
-from erpsyncd.domain.proxies import parse_proxy, proxy_problem
+from erpsyncd.domain.proxies import distance_problem, proxy_problem
 from erpsyncd.domain.secrets import Template
 from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, AuthKind, Protocol, TenantSpec
 from erpsyncd.errors import ConfigurationError, Problem
@@ -197,10 +197,8 @@ def _read_tenant(table: TableReader) -> DocumentTenant:
 
 def _read_proxy(table: TableReader, urls: Iterable[str | None]) -> Template | None:
     template = table.optional_template("proxy", proxy_problem)
-    plain = any(url is not None and url.lower().startswith("http:") for url in urls)
-    if template is not None and not template.is_withheld and plain and not parse_proxy(template).address.is_here:
-        # What never leaves this machine needs no encryption; what goes through another one does.
-        table.refuse("proxy", "must be on this machine too where an address of the tenant is http")
+    if template is not None and not template.is_withheld and (problem := distance_problem(template, urls)):
+        table.refuse("proxy", problem)
     return template
 
 

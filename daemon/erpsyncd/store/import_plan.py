@@ -9,6 +9,7 @@ from typing import TypeAlias
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection
 from erpsyncd.domain.input_rules import near_miss
+from erpsyncd.domain.proxies import distance_problem
 from erpsyncd.domain.tenants import Tenant, TenantSpec
 from erpsyncd.errors import Problem
 
@@ -108,6 +109,7 @@ def find_problems(document: Document, stored: StoredSide, *, prune: bool) -> tup
             (((entry.tenant, entry.key), entry.place) for entry in document.connections),
             "connection {0[0]}/{0[1]} is described",
         ),
+        *_distant_proxies(document),
         *_unknown_tenants(document, stored),
         *_moved_connectors(document, stored),
         *_shared_names(document, stored, prune=prune),
@@ -194,6 +196,17 @@ def _repeated(entries: Iterable[tuple[object, str]], what: str) -> Iterator[str]
             yield Problem(place, f"{what.format(name)} twice; first at {first[name]}")
         else:
             first[name] = place
+
+
+def _distant_proxies(document: Document) -> Iterator[str]:
+    """Say of a proxy what reading the document could not, where that left its address to the store."""
+    for tenant in document.tenants:
+        spec, proxy = tenant.spec, tenant.spec.proxy
+        if proxy is None or proxy.is_withheld or proxy.damage is not None:
+            continue
+        problem = distance_problem(proxy, (spec.url, spec.soap_url, spec.rest_url))
+        if problem is not None:
+            yield Problem(f"{tenant.place}.proxy", problem)
 
 
 def _unknown_tenants(document: Document, stored: StoredSide) -> Iterator[str]:

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 from erpsyncd.domain.connections import ConnectionTemplate
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
-from erpsyncd.domain.secrets import Template, withheld_names
+from erpsyncd.domain.proxies import parse_proxy
+from erpsyncd.domain.secrets import WITHHELD, Template, withheld_names
 from erpsyncd.domain.tenants import Auth, TenantSpec
+from erpsyncd.errors import Problem
 from erpsyncd.store.import_plan import StoredSide, is_unchanged
 
 T = TypeVar("T", TenantSpec, ConnectionTemplate)
@@ -32,6 +34,47 @@ def find_lost_values(document: Document, stored: StoredSide) -> Iterator[str]:
     for entry in document.connections:
         if entry.present and not is_unchanged(entry, stored.connections.get((entry.tenant, entry.key))):
             yield from _lost(entry.place, entry.template.templates)
+
+
+def find_moved_values(document: Document, stored: StoredSide) -> Iterator[str]:
+    """Name what must not be kept: to write a document must not be enough to have a stored secret sent elsewhere."""
+    moved = set()
+    for tenant in document.tenants:
+        before = stored.tenants.get(tenant.spec.name)
+        if before is not None and _moves(before.spec, tenant.spec):
+            moved.add(tenant.spec.name)
+            yield from _moved(tenant.spec.name, tenant.place, tenant.spec.templates, before.spec.templates)
+    for entry in document.connections:
+        row = stored.connections.get((entry.tenant, entry.key))
+        if entry.present and row is not None and entry.tenant in moved:
+            yield from _moved(entry.tenant, entry.place, entry.template.templates, row.template.templates)
+
+
+def _moves(before: TenantSpec, now: TenantSpec) -> bool:
+    """Whether somebody else may get what is sent to a tenant, or to the proxy before it."""
+    return before.origins != now.origins or before.ca_file != now.ca_file or _is_another(before.proxy, now.proxy)
+
+
+def _is_another(before: Template | None, now: Template | None) -> bool:
+    """Whether a proxy has another address; one that is left to the store has the same."""
+    if before is None or now is None:
+        return before is not now and WITHHELD not in (before, now)
+    if before.is_withheld or now.is_withheld:
+        return False
+    return before.damage is not None or parse_proxy(before).address != parse_proxy(now).address
+
+
+def _moved(tenant: str, place: str, described: Mapping[str, Template], stored: Mapping[str, Template]) -> Iterator[str]:
+    for name in withheld_names(described):
+        value = stored.get(name, WITHHELD)
+        # What does not open is lost, and said to be.
+        if not value.is_withheld and value.damage is None:
+            yield Problem(
+                f"{place}.{name}",
+                "is @{stored}, but the tenant's address, ca_file or proxy changes; give the value again, for no "
+                "document may send a stored secret elsewhere, or move the tenant first: "
+                f"erpsyncd tenants edit {tenant}",
+            )
 
 
 def _lost(place: str, templates: Mapping[str, Template]) -> Iterator[str]:

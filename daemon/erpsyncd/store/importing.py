@@ -23,7 +23,7 @@ from erpsyncd.store.import_plan import (
     named_tenants,
     plan_import,
 )
-from erpsyncd.store.import_values import find_lost_values, with_stored_values
+from erpsyncd.store.import_values import find_lost_values, find_moved_values, with_stored_values
 from erpsyncd.store.import_write import write_plan
 from erpsyncd.store.rows import read_connection, read_tenant, select_connections
 from erpsyncd.store.sealing import Sealer
@@ -73,7 +73,11 @@ def _plan(
 ) -> tuple[ImportPlan, StoredSide]:
     stored = _read_stored_side(connection, sealer, document, prune=prune, lock=lock)
     whole = with_stored_values(document, stored)
-    problems = (*find_problems(whole, stored, prune=prune), *find_lost_values(whole, stored))
+    problems = (
+        *find_problems(whole, stored, prune=prune),
+        *find_moved_values(document, stored),
+        *find_lost_values(whole, stored),
+    )
     if problems:
         raise ConfigurationError("nothing was imported", problems=problems)
     return plan_import(whole, stored, prune=prune), stored
