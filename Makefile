@@ -36,6 +36,8 @@ reference: .venv/installed-dev
 	$(BIN)/python tests/command_pages.py
 	$(BIN)/python tests/setting_pages.py
 	$(BIN)/python tests/json_pages.py
+	$(BIN)/python tests/event_pages.py
+	$(BIN)/python tests/table_pages.py
 	$(BIN)/python tests/tutorial_page.py
 
 clean:
