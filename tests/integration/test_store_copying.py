@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -17,7 +18,7 @@ from store_support import NOW, added, begin_pass, execute, outcome, query
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.results import ChangeKind, PluginResponse, RunReport
 from erpsyncd.errors import ConfigurationError, RunInProgress, StoreError, UsageError
-from erpsyncd.store import SqlStore, copying, open_store, schema, tables, upgrade_store
+from erpsyncd.store import SqlStore, copying, engine, open_store, schema, tables, upgrade_store
 from erpsyncd.store.addresses import read_url
 from erpsyncd.store.database import Database
 from erpsyncd.store.lock import ProcessLock
@@ -221,6 +222,68 @@ def test_a_failure_leaves_nothing(
             assert schema.Standing.EMPTY is schema.standing(connection, "test")
         target.close()
     assert store.copy_to(read_url(url)).tables
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+def test_a_store_that_was_founded_there_meanwhile_is_left_alone(
+    store: SqlStore, tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch, *, was_there: bool
+) -> None:
+    """Whether it came before the copy made its file, or into that very file."""
+    store.apply_document(make_document(make_tenant(), make_connection()))
+    url = place("sqlite")
+    upgraded, made = schema.upgraded, engine.create_file
+
+    def found() -> None:
+        monkeypatch.undo()
+        (tmp_path / "own").mkdir()
+        with open_store(url, key_path=None, state_directory=tmp_path / "own") as other:
+            other.apply_document(make_document(make_tenant("theirs")))
+
+    def late(path: Path) -> bool:
+        found()
+        return made(path)
+
+    def early(target: Any) -> Any:
+        found()
+        return upgraded(target)
+
+    if was_there:
+        monkeypatch.setattr(copying, "create_file", late)
+    else:
+        monkeypatch.setattr(schema, "upgraded", early)
+    with pytest.raises(UsageError, match="is not empty"):
+        store.copy_to(read_url(url))
+
+    with open_store(url, key_path=None, state_directory=tmp_path / "own") as other:
+        assert ["theirs"] == [tenant.name for tenant in other.list_tenants()]
+
+
+def test_a_file_that_is_in_use_is_not_deleted(
+    store: SqlStore, tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who works with it may be about to found a store in it. An empty file that was there before stays too."""
+    url, path = place("sqlite"), tmp_path / "copy 1.db"
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("pulled the plug")
+
+    monkeypatch.setattr(schema, "upgraded", fail)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+
+        def made(path: Path) -> bool:
+            other.execute("BEGIN IMMEDIATE")
+            return path.exists()
+
+        monkeypatch.setattr(copying, "create_file", made)
+        with pytest.raises(RuntimeError, match="plug"):
+            store.copy_to(read_url(url))
+    monkeypatch.undo()
+    assert path.exists()
+
+    monkeypatch.setattr(schema, "upgraded", fail)
+    with pytest.raises(RuntimeError, match="plug"):
+        store.copy_to(read_url(url))
+    assert path.exists()
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from erpsyncd.store import schema
 from erpsyncd.store.addresses import shown, sqlite_path
 from erpsyncd.store.administration import count_open_leases
 from erpsyncd.store.database import Database
+from erpsyncd.store.engine import create_file
 from erpsyncd.store.integrity import link_problems
-from erpsyncd.store.sqlite_file import log_and_index
+from erpsyncd.store.sqlite_file import delete_if_empty
 from erpsyncd.store.tables import metadata, store_metadata, tenants
 from erpsyncd.store.views import Copied, Copy
 
@@ -57,15 +58,14 @@ def copy_store(source: Database, url: URL) -> Copy:
 
 @contextmanager
 def _nothing_left(url: URL) -> Iterator[None]:
-    """Delete the file of a SQLite store that was made for the copy, if that fails."""
+    """Delete the file of a SQLite store that was made here for the copy, if that fails."""
     path = sqlite_path(url)
-    is_new = path is not None and not path.exists()
+    is_ours = path is not None and create_file(path)
     try:
         yield
     except BaseException:
-        if path is not None and is_new:
-            for left in (path, *log_and_index(path)):
-                left.unlink(missing_ok=True)
+        if path is not None and is_ours:
+            delete_if_empty(path)
         raise
 
 

@@ -59,7 +59,7 @@ def make_engine(
         engine = create_engine(url, hide_parameters=True, pool_pre_ping=True)
         _limit_answers(engine, time_limits=time_limits)
         return engine
-    _create_file(path)
+    create_file(path)
     opened = file or StoreFile(path)
     engine = create_engine(
         url,
@@ -75,19 +75,24 @@ def to_write(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
-def _create_file(path: Path) -> None:
-    """Make the database's file before SQLite does, so that nobody else can ever read it.
+def create_file(path: Path) -> bool:
+    """Make the database's file before SQLite does, so that nobody else can ever read it; say whether it is new.
 
     SQLite gives its `-wal` and `-shm` files the mode of the database.
+
+    Raises:
+        ConfigurationError: there is no directory for it, or it cannot be made.
+        StoreError: there is no room for it.
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except FileExistsError:
-        return
+        return False
     except FileNotFoundError:
         raise directory_missing(path) from None
     except OSError as exc:
         raise file_error(f"the store {path} cannot be created", exc) from exc
+    return True
 
 
 def _control_transactions(engine: Engine) -> None:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -116,6 +116,15 @@ def log_and_index(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
+def delete_if_empty(path: Path) -> None:
+    """Delete a database and its log, unless there is anything in it. Who is about to write finds it gone."""
+    with suppress(sqlite3.Error), closing(_opened(path, seconds=0.0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            for left in (path, *log_and_index(path)):
+                left.unlink(missing_ok=True)
+
+
 class StoreFile:
     """The one file that a database works with.
 
@@ -148,15 +157,7 @@ class StoreFile:
         elif before.database != known.database:
             self._lose(Loss.REPLACED, known)
         self.refuse_if_lost()
-        connection = sqlite3.connect(
-            # Not "rwc": a database that comes into being because somebody looked for one hides that it was lost.
-            f"file:{quote(os.fsencode(self.path))}?mode=rw",
-            uri=True,
-            timeout=busy_seconds,
-            isolation_level=None,
-            check_same_thread=False,
-            factory=FileConnection,
-        )
+        connection = _opened(self.path, seconds=busy_seconds)
         try:
             _set_up(connection, foreign_keys=foreign_keys)
             connection.files = OpenFiles.at(self.path)
@@ -228,6 +229,18 @@ def lost_sentence(path: Path, loss: Loss) -> str:
     return (
         f"the store {path} lost its {log.name} or {index.name} while it was in use; these belong to it and "
         "must not be removed while erpsyncd runs. The next pass goes on with what the store holds"
+    )
+
+
+def _opened(path: Path, *, seconds: float) -> FileConnection:
+    return sqlite3.connect(
+        # Not "rwc": a database that comes into being because somebody looked for one hides that it was lost.
+        f"file:{quote(os.fsencode(path))}?mode=rw",
+        uri=True,
+        timeout=seconds,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=FileConnection,
     )
 
 
