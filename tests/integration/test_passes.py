@@ -20,6 +20,7 @@ from erpsyncd.errors import (
     LeaseLost,
     MalformedResponse,
     OutcomeUnknown,
+    ProxyUnauthorized,
     RemoteFault,
     RemoteUnavailable,
     RemoteUnreachable,
@@ -982,6 +983,37 @@ async def test_after_parking_one_more_failure_parks_again(bench: Bench) -> None:
     assert (1, 75) == (len(tenant.calls) - calls, report.exit_code)
     bench.time += timedelta(minutes=1)
     assert "parked" == (await bench.run(scheduled=True)).tenants[0].error
+
+
+async def test_a_proxy_that_refuses_its_password_is_not_asked_again_and_again(bench: Bench) -> None:
+    """The first 407 ends a pass for all that is not under way, and parks the tenant for scheduled ones at once."""
+    bench.load(make_tenant(), *(make_connection(f"k{number}") for number in range(8)))
+    bench.policy = Policy(connections_at_once=2)
+    tenant = bench.tenants["acme"]
+
+    async def concurrently(_: str) -> None:
+        await asyncio.sleep(0)
+
+    await bench.run()
+    bench.load(*(make_connection(f"k{number}", display_name=f"New {number}") for number in range(8)))
+    tenant.calls.clear()
+    tenant.before = concurrently
+    tenant.fail["GetConnection"] += [ProxyUnauthorized("GetConnection", "407")] * 20
+
+    first = await bench.run(scheduled=True)
+    second = await bench.run(scheduled=True)
+
+    assert ["GetConnection"] * 2 == tenant.calls
+    assert (2, 6) == (first.counts[Status.FAILED], first.counts[Status.SKIPPED])
+    assert [(None, "skipped", "parked")] == statuses(second)
+    assert (2, 75) == (bench.store.get_tenant("acme").view.transient_failures, second.exit_code)
+    await bench.run()
+    assert "parked" == (await bench.run(scheduled=True)).tenants[0].error
+    assert ["GetConnection"] * 4 == tenant.calls
+    tenant.fail["GetConnection"].clear()
+    bench.time += timedelta(minutes=16)
+    assert 8 == (await bench.run(scheduled=True)).counts[Status.UPDATED]
+    assert 0 == bench.store.get_tenant("acme").view.transient_failures
 
 
 def test_backoff_never_overflows() -> None:

@@ -20,6 +20,7 @@ from erpsyncd.errors import (
     ConfigurationError,
     Crashed,
     DaemonError,
+    ProxyUnauthorized,
     StoreError,
     StoreOutdated,
     TenantLeased,
@@ -282,7 +283,9 @@ class Reconciler:
         failures = remote.transient_failures
         if failures and not remote.answered and not options.scheduled:
             failures += tenant.transient_failures
-        parked = self.now() + self.policy.breaker_park if failures >= self.policy.breaker_failures else None
+        # A proxy may lock out who tries a wrong password again and again.
+        parks = failures >= self.policy.breaker_failures or isinstance(remote.stopped_by, ProxyUnauthorized)
+        parked = self.now() + self.policy.breaker_park if parks else None
         if (refused, parked, failures) != (tenant.refused_auth, tenant.parked_until, tenant.transient_failures):
             await self.store.remember_tenant(
                 lease, refused_auth=refused, parked_until=parked, transient_failures=failures
