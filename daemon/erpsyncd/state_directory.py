@@ -35,9 +35,11 @@ def refuse_another_users(directory: Path) -> None:
     """
     owner = directory.stat().st_uid if directory.is_dir() else os.geteuid()
     if os.geteuid() == 0 and owner != 0:
-        # Root's files in there would be closed to the service.
+        # Root's files in there would be closed to the service. Without the directory named, sudo would hand the
+        # command over to a store in that user's home, which nobody else ever looks at.
         name = user_name(owner)
-        command = shlex.join(["sudo", "-u", name, "erpsyncd", *sys.argv[1:]])
+        told = f"STATE_DIRECTORY={directory}"
+        command = shlex.join(["sudo", "-u", name, "env", told, "erpsyncd", *sys.argv[1:]])
         raise ConfigurationError(f"the state directory {directory} belongs to {name}; run: {command}")
 
 

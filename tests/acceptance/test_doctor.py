@@ -336,7 +336,8 @@ def test_root_is_told_to_run_it_as_the_service(local: Erpsyncd, tmp_path: Path) 
     examined = doctor(local)
 
     assert 78 == examined.code
-    assert "sudo -u nobody erpsyncd doctor" in found(examined, "failed", check="database")[0]["remedy"]
+    (database,) = found(examined, "failed", check="database")
+    assert f"sudo -u nobody env STATE_DIRECTORY={tmp_path / 'state'} erpsyncd doctor" in database["remedy"]
     assert found(examined, "ok", check="rights")
 
 

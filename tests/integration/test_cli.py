@@ -259,7 +259,7 @@ def test_root_does_not_leave_files_to_the_service(loaded: Invoke, tmp_path: Path
     code, _, err = loaded("tenants", "list")
 
     assert 78 == code
-    assert f"sudo -u {name} erpsyncd" in err
+    assert f"sudo -u {name} env STATE_DIRECTORY={tmp_path / 'state'} erpsyncd" in err
 
 
 def test_a_state_directory_that_cannot_be_made_is_named(

@@ -49,6 +49,8 @@ def test_good_addresses(url: str) -> None:
         "https://:443",
         "https://crm.example:0",
         "https://crm.example:99999",
+        "https://...",
+        "https://crm..example",
         "https://crm.example:x",
         "https://[::1",
         "https://crm.example/?wsdl",

@@ -74,7 +74,7 @@ def url_problem(text: str) -> str | None:
         return "must not contain blanks, backslashes or control characters"
     parts = _split(text)
     host = parts.hostname if parts else None
-    if parts is None or not host or parts.scheme not in {"http", "https"}:
+    if parts is None or not host or parts.scheme not in {"http", "https"} or ".." in host or host.startswith("."):
         return "must be an address such as https://crm.example.com"
     if "@" in parts.netloc:
         return "must not contain a user name or password; they belong to the tenant's auth"

@@ -126,5 +126,5 @@ class Probe:
         self.error = self.error or error
         do = command("tenants", "edit", self.tenant.name, "--ask-secret") if isinstance(error, Unauthorized) else None
         if error.error_class in {"unreachable", "not_found", "configuration"}:
-            do = command("tenants", "edit", self.tenant.name, "--url", "https://...")
+            do = command("tenants", "edit", self.tenant.name, "--url", "URL")
         self.steps.append(Step(name=name, is_ok=False, what=str(error), error_class=error.error_class, do=do))
