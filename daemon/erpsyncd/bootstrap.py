@@ -126,6 +126,8 @@ def run_once(
         _raise_if_unknown(store, options)
         if not options.dry_run:
             store.lock_process()
+        # Before the run is on record: a lost key is no run that died.
+        store.unlock()
         return asyncio.run(_one_run(settings, store, options, environ, progress))
 
 

@@ -106,6 +106,7 @@ def test_a_lost_key_is_not_replaced(tmp_path: Path) -> None:
 
     key.write_bytes(kept)
 
+    assert [] == erpsyncd.listed("runs"), "none of these was a run that died"
     assert 78 != erpsyncd.run_once("--dry-run").code
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection
 from erpsyncd.domain.input_rules import near_miss
-from erpsyncd.domain.proxies import distance_problem
+from erpsyncd.domain.proxies import distance_problem, proxy_problem
 from erpsyncd.domain.tenants import Tenant, TenantSpec
 from erpsyncd.errors import Problem
 
@@ -202,8 +202,8 @@ def _distant_proxies(document: Document) -> Iterator[str]:
     """Say of a proxy what reading the document could not, where that left its address to the store."""
     for tenant in document.tenants:
         spec, proxy = tenant.spec, tenant.spec.proxy
-        if proxy is None or proxy.is_withheld or proxy.damage is not None:
-            continue
+        if proxy is None or proxy.is_withheld or proxy.damage is not None or proxy_problem(proxy) is not None:
+            continue  # what is no address at all was refused when the document was read
         problem = distance_problem(proxy, (spec.url, spec.soap_url, spec.rest_url))
         if problem is not None:
             yield Problem(f"{tenant.place}.proxy", problem)
