@@ -64,7 +64,7 @@ def test_a_plan_tells_each_field_and_writes_nothing(erpsyncd: Erpsyncd, sandbox:
     counts = erpsyncd.run_once().json["counts"]
 
     assert (1, 1, 1, 1) == tuple(counts[name] for name in ("created", "updated", "deleted", "unchanged"))
-    assert "Nothing to do: every connection is as described.\n" == erpsyncd("plan").stdout
+    assert "Nothing to do: every connection is pushed, as described.\n" == erpsyncd("plan").stdout
 
 
 def test_exit_codes_of_a_plan(sqlite: Erpsyncd, sandbox: SandboxServer) -> None:

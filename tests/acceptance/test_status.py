@@ -24,7 +24,7 @@ def test_from_nothing_to_all_is_well(erpsyncd: Erpsyncd, sandbox: SandboxServer)
     assert [
         (0, "Nothing is described yet."),
         (0, "1 thing needs you."),
-        (0, "Everything is as described."),
+        (0, "Everything is pushed, as described."),
         (0, "Nothing needs you; 1 connection is waiting for the next pass."),
     ] == [(shown.code, shown.stdout.splitlines()[0]) for shown in verdicts]
     assert "acme    active  2 in sync" in verdicts[2].stdout
@@ -113,7 +113,7 @@ def test_beside_the_daemon(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
         daemon.signal(signal.SIGTERM)
         daemon.end()
 
-    assert (0, "Everything is as described.") == (shown.code, shown.stdout.splitlines()[0])
+    assert (0, "Everything is pushed, as described.") == (shown.code, shown.stdout.splitlines()[0])
     assert "within 15m" in shown.stdout
     assert ("reconcile", "ok") == (told["last_run"]["trigger"], told["last_run"]["status"])
     if not erpsyncd.store_url:

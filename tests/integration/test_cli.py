@@ -76,7 +76,7 @@ def test_import_says_what_changed(loaded: Invoke, tmp_path: Path) -> None:
     path.write_text(DOCUMENT.rpartition("[[connections]]")[0].replace('"Visma"', '"Visma AS"'))
 
     assert (
-        "Would be 0 added, 1 changed, 1 unchanged, 1 marked absent"
+        "Would import: 0 added, 1 changed, 1 unchanged, 1 marked absent"
         in loaded("import", str(path), "--prune", "--dry-run")[1]
     )
     assert {

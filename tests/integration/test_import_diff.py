@@ -67,7 +67,7 @@ def test_one_line_for_each_entry(load: Load) -> None:
     planned = load(tenant + changed + connection("new"), "--prune", "--dry-run")
     done = load(tenant + changed + connection("new"), "--prune")
 
-    assert [*expected, "Would be 1 added, 2 changed, 0 unchanged, 1 marked absent"] == planned
+    assert [*expected, "Would import: 1 added, 2 changed, 0 unchanged, 1 marked absent"] == planned
     assert [*expected, "Imported: 1 added, 2 changed, 0 unchanged, 1 marked absent"] == done
     assert ["Imported: 0 added, 0 changed, 3 unchanged, 0 marked absent"] == load(
         tenant + changed + connection("new"), "--prune"

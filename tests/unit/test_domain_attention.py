@@ -72,7 +72,7 @@ def test_all_is_well() -> None:
     well = overview()
 
     assert () == items(well)
-    assert "Everything is as described." == verdict(well, ())
+    assert "Everything is pushed, as described." == verdict(well, ())
 
 
 def test_what_waits_is_no_trouble() -> None:

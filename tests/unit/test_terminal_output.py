@@ -209,7 +209,7 @@ def test_a_plan_says_what_could_not_be_planned() -> None:
 
 def test_a_plan_says_when_nothing_is_to_be_done() -> None:
     """One sentence."""
-    assert "Nothing to do: every connection is as described." == plan_of(unchanged=3)
+    assert "Nothing to do: every connection is pushed, as described." == plan_of(unchanged=3)
 
 
 def test_a_line_about_a_run_keeps_to_80_columns(monkeypatch: pytest.MonkeyPatch, logging_restored: None) -> None:

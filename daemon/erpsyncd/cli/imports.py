@@ -85,7 +85,7 @@ def _shown(value: object) -> str:
 
 
 def _sum(report: ImportReport, *, dry_run: bool) -> str:
-    done = "Would be" if dry_run else "Imported:"
+    done = "Would import:" if dry_run else "Imported:"
     return (
         f"{done} {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
         f"{report.removed} marked absent"

@@ -70,7 +70,7 @@ def plan_as_text(report: RunReport) -> str:
         lines += [*([""] if lines else ()), "Could not be planned:", *(hanging(line, 2) for line in unplanned)]
     if planned or unplanned:
         lines += ["", hanging(_sum(report, planned, len(unplanned)), 2)]
-    return "\n".join(lines) if lines else "Nothing to do: every connection is as described."
+    return "\n".join(lines) if lines else "Nothing to do: every connection is pushed, as described."
 
 
 def _change_lines(outcome: Outcome) -> Iterator[str]:

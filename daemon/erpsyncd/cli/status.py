@@ -17,6 +17,7 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.items import Item, in_words
 from erpsyncd.domain.schedules import format_duration
 from erpsyncd.domain.standing import LastRun, Overview, TenantStanding
+from erpsyncd.store.addresses import read_url, shown
 
 #: More than this is no longer one screen: only the most urgent, and only tenants with trouble, are shown then.
 _SCREEN = 10
@@ -51,6 +52,8 @@ def status(invocation: Invocation) -> None:
     else:
         served = is_served(overview, now=now, expected=expected)
         write_text("\n\n".join(_screen(overview, items, _next_run(overview, reconcile, served=served))))
+        if not overview.tenants:  # perhaps it is not the store that was meant
+            write_text(f"\nThe store is {shown(read_url(settings.store_url))}.")
 
 
 def _document(overview: Overview, items: Sequence[Item]) -> dict[str, object]:

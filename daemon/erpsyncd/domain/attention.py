@@ -65,7 +65,7 @@ def verdict(overview: Overview, items: Iterable[Item]) -> str:
     waiting = sum(overview.counts[state] for state in WAITING)
     if waiting:
         return f"Nothing needs you; {connections_are(waiting)} waiting for the next pass."
-    return "Everything is as described."
+    return "Everything is pushed, as described."
 
 
 def is_served(overview: Overview, *, now: datetime, expected: timedelta) -> bool:
