@@ -40,7 +40,15 @@ def stocked(tmp_path: Path) -> Erpsyncd:
             "tenant 'acme' has no connection 'zzz'; see: erpsyncd connections list",
         ),
         (("--run-once", "--force", "acne"), "--force: there is no tenant 'acne'; did you mean 'acme'?"),
-        (("tenants", "lst"), "No such command 'lst'. Did you mean 'list'? (see: erpsyncd tenants --help)"),
+        (("tenants", "lst"), "there is no command 'lst'; did you mean 'list'? (see: erpsyncd tenants --help)"),
+        (("runs", "zzz"), "there is no command 'zzz' (see: erpsyncd runs --help)"),
+        (("connections", "list", "--tenant", "acne"), "there is no tenant 'acne'; did you mean 'acme'?"),
+        (("checks", "list", "--tenant", "zzz"), "there is no tenant 'zzz'; see: erpsyncd tenants list"),
+        (("changes", "list", "--tenant", "acm"), "there is no tenant 'acm'; did you mean 'acme'?"),
+        (("changes", "export", "--tenant", "acm"), "there is no tenant 'acm'; did you mean 'acme'?"),
+        (("changes", "follow", "--tenant", "acm"), "there is no tenant 'acm'; did you mean 'acme'?"),
+        (("runs",), "runs needs a command: list, show (see: erpsyncd runs --help)"),
+        (("config", "--output", "text"), "config needs a command: show (see: erpsyncd config --help)"),
         (
             ("tenants", "list", "--debgu"),
             "No such option '--debgu'. Did you mean '--debug'? (see: erpsyncd tenants list --help)",
@@ -52,6 +60,31 @@ def test_what_was_meant_is_suggested(stocked: Erpsyncd, arguments: tuple[str, ..
     refused = stocked(*arguments)
 
     assert (2, "", f"erpsyncd: {sentence}\n") == (refused.code, refused.stdout, refused.stderr)
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_common_options_stand_anywhere(stocked: Erpsyncd, place: int) -> None:
+    """Before the group, between it and its command, or after that; what stands last wins."""
+    line = ["tenants", "list"]
+    line[place - 1 : place - 1] = ["--output", "json"]
+
+    listed, overridden = stocked(*line), stocked("--output", "text", *line)
+
+    assert (0, "acme") == (listed.code, listed.json["items"][0]["name"])
+    assert listed.stdout == overridden.stdout
+
+
+@pytest.mark.parametrize("form", [(), ("--output", "json")], ids=["text", "json"])
+def test_a_group_without_a_command_names_its_commands(tmp_path: Path, form: tuple[str, ...]) -> None:
+    """One line with all of them, in either form; nothing of the help."""
+    refused = Erpsyncd(tmp_path)("tenants", *form)
+
+    sentence = (
+        "tenants needs a command: add, edit, list, pause, remove, rename, resume, show, test "
+        "(see: erpsyncd tenants --help)"
+    )
+    assert (2, "", 1) == (refused.code, refused.stdout, len(refused.stderr.splitlines()))
+    assert sentence == (refused.error["error"] if form else refused.stderr.strip().removeprefix("erpsyncd: "))
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["read by the store", "read by the document"])

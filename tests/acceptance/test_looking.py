@@ -153,12 +153,12 @@ def test_changes_for_another_program(loaded: Erpsyncd) -> None:
     for arguments in (("--since", "1h"), ("--tenant", "acme", "--since", "2020-01-01")):
         assert len(listed) == len(loaded("changes", "list", *arguments, "--output", "json").json["items"])
         assert len(listed) == len(loaded("changes", "export", *arguments).stdout.splitlines())
-    for arguments in (("--since", "2999-01-01"), ("--tenant", "nobody")):
-        assert "There are no changes." in loaded("changes", "list", *arguments).stdout
-        assert ("", columns) == (
-            loaded("changes", "export", *arguments).stdout,
-            loaded("changes", "export", "--format", "csv", *arguments).stdout.strip().split(","),
-        )
+    none = ("--since", "2999-01-01")
+    assert "There are no changes." in loaded("changes", "list", *none).stdout
+    assert ("", columns) == (
+        loaded("changes", "export", *none).stdout,
+        loaded("changes", "export", "--format", "csv", *none).stdout.strip().split(","),
+    )
     for arguments in (("--since", "yesterday"), ("--format", "csv", "--output", "json")):
         refused = loaded("changes", "export", *arguments)
         assert (2, "", True) == (refused.code, refused.stdout, arguments[0] in refused.stderr)

@@ -170,7 +170,7 @@ def test_lists_can_be_filtered_and_limited(loaded: Invoke) -> None:
 
     assert ["other", "visma"] == [item["key"] for item in items("connections", "list")]
     assert ["other"] == [item["key"] for item in items("connections", "list", "--limit", "1")]
-    assert [] == items("connections", "list", "--tenant", "nobody")
+    assert ["other", "visma"] == [item["key"] for item in items("connections", "list", "--tenant", "acme")]
     assert [2, 1] == [item["run_id"] for item in items("runs", "list")]
     assert "There are no changes." in loaded("changes", "list")[1]
 
@@ -358,7 +358,9 @@ def test_lists_can_be_narrowed(invoke: Invoke, tmp_path: Path, sandbox: SandboxS
 
     assert 0 == invoke("tenants", "remove", "north")[0]
 
-    assert ["north"] == listed("checks", "--only", "north")
+    assert ["north"] == listed("checks", "--only", "north") == listed("checks", "--tenant", "north")
+    assert {"north"} == set(listed("changes", "--tenant", "north"))
+    assert [] == listed("connections", "--tenant", "north")
 
 
 def test_only_what_is_about_a_tenant_can_be_narrowed() -> None:

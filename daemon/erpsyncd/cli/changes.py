@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import click
 
-from erpsyncd.cli.history import limit_option, select_items, show_items
+from erpsyncd.cli.groups import command_group
+from erpsyncd.cli.history import limit_option, raise_if_unknown, select_items, show_items
 from erpsyncd.cli.layout import local
 from erpsyncd.cli.moments import since_option
 from erpsyncd.cli.opening import store_of
@@ -37,7 +38,7 @@ def _filters(command: F) -> F:
     return since_option(click.option("--tenant", metavar="TENANT", help="Only this tenant.")(command))
 
 
-@click.group()
+@command_group
 def changes() -> None:
     """List, export or follow the records that tenants said were changed.
 
@@ -64,6 +65,7 @@ def list_changes(
       erpsyncd changes list --output json
     """
     with store_of(invocation) as store:
+        raise_if_unknown(store, tenant)
         items = select_items(store, selection, limit, partial(store.list_changes, tenant=tenant, since=since))
     headings = {
         "recorded_at": "RECORDED",
@@ -96,6 +98,7 @@ def export(invocation: Invocation, *, form: str, since: datetime | None, tenant:
     if invocation.as_json and form == "csv":
         raise click.UsageError("--format csv cannot go with --output json", click.get_current_context())
     with store_of(invocation) as store:
+        raise_if_unknown(store, tenant)
         found = store.iterate_changes(since=since, tenant=tenant)
         if form == "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -120,6 +123,7 @@ def follow(invocation: Invocation, *, tenant: str | None) -> int:
       erpsyncd changes follow --tenant acme
     """
     with store_of(invocation) as store, _told_to_stop() as stopped:
+        raise_if_unknown(store, tenant)
         follower = store.follow_changes(tenant=tenant)
         while not stopped.wait(_LOOKS_SECONDS):
             for change in follower.news():

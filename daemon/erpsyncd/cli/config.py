@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from erpsyncd.cli.groups import command_group
 from erpsyncd.cli.opening import settings_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation
 from erpsyncd.cli.output import as_json, table, write_json, write_text
@@ -11,7 +10,7 @@ from erpsyncd.setting_reference import settings_in_force
 from erpsyncd.store.addresses import without_password
 
 
-@click.group()
+@command_group
 def config() -> None:
     """Look at the settings.
 

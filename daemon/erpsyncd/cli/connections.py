@@ -8,7 +8,8 @@ import click
 
 from erpsyncd.cli.adopting import adopt, decide
 from erpsyncd.cli.details import connection_as_text, detail_as_json
-from erpsyncd.cli.history import list_options, select_items, show_items
+from erpsyncd.cli.groups import command_group
+from erpsyncd.cli.history import list_options, raise_if_unknown, select_items, show_items
 from erpsyncd.cli.opening import store_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
 from erpsyncd.cli.output import write_json, write_text
@@ -16,7 +17,7 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.selection import Selection
 
 
-@click.group()
+@command_group
 def connections() -> None:
     """List connections, settle what needs a decision, rename or forget them.
 
@@ -49,6 +50,7 @@ def list_connections(
     """
     wanted = State(state) if state else None
     with store_of(invocation) as store:
+        raise_if_unknown(store, tenant)
         items = select_items(store, selection, limit, partial(store.list_connections, tenant=tenant, state=wanted))
     headings = {
         "tenant": "TENANT",

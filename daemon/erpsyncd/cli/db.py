@@ -7,6 +7,7 @@ import sys
 import click
 
 from erpsyncd import bootstrap
+from erpsyncd.cli.groups import command_group
 from erpsyncd.cli.opening import settings_of, store_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation
 from erpsyncd.cli.output import cut, table, write_json, write_note, write_text
@@ -16,7 +17,7 @@ from erpsyncd.store.addresses import holds_password, read_url
 _MOST_LINES = 50
 
 
-@click.group()
+@command_group
 def db() -> None:
     """Look after the store.
 

@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
+from erpsyncd.cli.groups import command_group
 from erpsyncd.cli.opening import store_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
 from erpsyncd.cli.output import as_json, table, write_json, write_text
 from erpsyncd.domain.selection import Selection
+from erpsyncd.domain.unknown_names import no_such_tenant
 from erpsyncd.errors import UsageError
 from erpsyncd.store import SqlStore
 from erpsyncd.store.views import ChangeView, CheckView, ConnectionView, TenantView
@@ -58,6 +60,18 @@ def select_items(
     return [item for item in items if selection.matches(*_named(item))][:limit]
 
 
+def raise_if_unknown(store: SqlStore, tenant: str | None) -> None:
+    """Refuse a `--tenant` that neither the store nor what happened knows: an empty list would hide the slip.
+
+    Raises:
+        UsageError: with the name that may have been meant.
+    """
+    if tenant is None or store.list_tenants(name=tenant, limit=1):
+        return
+    if not (store.list_checks(tenant=tenant, limit=1) or store.list_changes(tenant=tenant, limit=1)):
+        raise no_such_tenant(tenant, (each.name for each in store.list_tenants()))
+
+
 def _named(item: object) -> tuple[str, str | None]:
     """Return the tenant that an item of a list is about, and the connection where it is about one."""
     match item:
@@ -71,7 +85,7 @@ def _named(item: object) -> tuple[str, str | None]:
             raise TypeError(f"{type(item).__name__} is about no tenant")
 
 
-@click.group()
+@command_group
 def runs() -> None:
     """List the passes that were made.
 
@@ -137,7 +151,7 @@ def show_run(invocation: Invocation, run_id: int) -> None:
     show_items(invocation, "outcomes", headings, outcomes)
 
 
-@click.group()
+@command_group
 def checks() -> None:
     """List the answers to HasConnections.
 
@@ -160,6 +174,7 @@ def list_checks(invocation: Invocation, *, selection: Selection, tenant: str | N
       erpsyncd checks list --tenant acme
     """
     with store_of(invocation) as store:
+        raise_if_unknown(store, tenant)
         items = select_items(store, selection, limit, partial(store.list_checks, tenant=tenant))
     headings = {
         "tenant": "TENANT",

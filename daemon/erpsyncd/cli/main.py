@@ -9,6 +9,7 @@ import click
 
 from erpsyncd import __version__
 from erpsyncd.cli.completion import TenantName, completing_tenants
+from erpsyncd.cli.groups import Group
 from erpsyncd.cli.options import (
     Invocation,
     common_options,
@@ -19,7 +20,6 @@ from erpsyncd.cli.options import (
 )
 from erpsyncd.cli.output import write_causes, write_error, write_json, write_text
 from erpsyncd.domain.selection import Selection
-from erpsyncd.domain.unknown_names import meant
 from erpsyncd.errors import Crashed, DaemonError, Interrupted, UsageError
 
 #: Command → where it stands. Each module is imported when its command is used.
@@ -45,8 +45,8 @@ _COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """A group that imports a command when it is asked for, and suggests the one that was meant."""
+class _Commands(Group):
+    """The group of all commands, each of which is imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -58,13 +58,6 @@ class _Commands(click.Group):
         module, _, name = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return completing_tenants(command) if ctx.resilient_parsing else command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise click.UsageError(f"there is no command {args[0]!r}{meant(args[0], _COMMANDS)}", ctx)
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,6 +9,7 @@ import click
 from erpsyncd import by_hand
 from erpsyncd.cli.describing import add, edit
 from erpsyncd.cli.details import detail_as_json, tenant_as_text
+from erpsyncd.cli.groups import command_group
 from erpsyncd.cli.history import limit_option, select_items, show_items
 from erpsyncd.cli.layout import paragraph
 from erpsyncd.cli.opening import settings_of, store_of
@@ -18,7 +19,7 @@ from erpsyncd.domain.selection import Selection
 from erpsyncd.service.probe import Step
 
 
-@click.group()
+@command_group
 def tenants() -> None:
     """Describe tenants, try them out, leave them alone for a while, rename or forget them.
 
