@@ -131,6 +131,23 @@ def test_a_tenant_is_moved_by_hand_with_its_secrets(quick: Erpsyncd) -> None:
     assert (78, True) == (named.code, "auth.username: is @{stored}" in named.stderr), named
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--username", "sync"), "--url is missing"),
+        (("--url", "https://acme.example"), "--username is missing"),
+        ((), "--url is missing; --username is missing"),
+        (("--auth", "bearer", "--secret-ref", "@{env:X}"), "--url is missing"),
+    ],
+)
+def test_a_new_tenant_lacks_options(quick: Erpsyncd, arguments: tuple[str, ...], reason: str) -> None:
+    """They are named as options, before a secret is asked for; the line cannot be meant."""
+    refused = quick("tenants", "add", "acme", *arguments)
+
+    assert (2, f"erpsyncd: {reason} (see: erpsyncd tenants add --help)\n") == (refused.code, refused.stderr)
+    assert [] == quick.listed("tenants")
+
+
 def test_another_kind_of_auth(quick: Erpsyncd) -> None:
     """What the new kind has no use for goes; its own secret has to be given."""
     quick(

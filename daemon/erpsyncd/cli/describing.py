@@ -64,6 +64,7 @@ def add(invocation: Invocation, /, tenant: str, **given: Any) -> None:
         --auth bearer --secret-ref '@{file:/etc/erpsyncd/acme.token}'
     """
     kind = given["auth"] or AuthKind.PASSWORD.value
+    _refuse_missing(given, kind)
     asks = not (given["secret_stdin"] or given["secret_ref"] is not None)
     _describe(invocation, tenant, given | {"auth": kind}, kind, asks=asks, new=True)
 
@@ -103,6 +104,14 @@ def _describe(invocation: Invocation, tenant: str, given: dict[str, Any], kind: 
         write_text(f"{tenant} is described just like this already.")
     else:
         write_text(f"{tenant} is described; to try it out: erpsyncd tenants test {tenant}")
+
+
+def _refuse_missing(given: dict[str, Any], kind: str) -> None:
+    """Name the options that a new tenant lacks, before anybody is asked for a secret."""
+    needed = ("url", "username") if kind == AuthKind.PASSWORD.value else ("url",)
+    missing = [f"--{name} is missing" for name in needed if given[name] is None]
+    if missing:
+        raise click.UsageError("; ".join(missing), click.get_current_context())
 
 
 def _secrets(tenant: str, kind: str, given: dict[str, Any], *, asks: bool) -> dict[str, str | None]:
