@@ -164,6 +164,7 @@ async def test_a_pass_that_worked_on_it_meanwhile_does_not_make_it_due(store: Sq
     await one.settle(await one.one(), State.PENDING, intent_id=intent)
     assert State.INCOMPLETE == row(store).state
     await store.release(one.lease)
+    execute(store, "UPDATE connections SET connection_id = NULL")  # as a number that somebody has named by hand
     store.resolve_connection("acme", "visma", erp_connection_id=9)
     assert (State.INCOMPLETE, 9) == (row(store).state, row(store).erp_connection_id)
     assert "config_fields.Token" in (row(store).error or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, delete, exists, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, delete, exists, func, select, update
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.tenants import TenantId
@@ -106,14 +106,18 @@ def resolve_connection(
     or creates it. `leases_count` is False where whoever has a lease is known to be dead.
 
     Raises:
-        UsageError: there is no such connection, or another one owns that id.
+        UsageError: there is no such connection, nothing is undecided about it, or another one owns that id.
         TenantLeased: a pass works on its tenant, and may be about to find out for itself.
     """
     tenant_id = find_tenant(connection, tenant)
     this = (connections.c.tenant_id == tenant_id, connections.c.key == key)
-    row = connection.execute(select(connections.c.id, connections.c.config_fields).where(*this)).one_or_none()
+    row = connection.execute(select(connections).where(*this)).one_or_none()
     if row is None:
         raise no_connection(connection, tenant_id, tenant, key)
+    if not _is_undecided(row):
+        raise UsageError(
+            f"{tenant}/{key} is connection {row.erp_connection_id} there ({row.state}); there is nothing to decide"
+        )
     owner = connection.execute(
         select(connections.c.key).where(
             connections.c.tenant_id == tenant_id,
@@ -144,6 +148,15 @@ def resolve_connection(
         .values(due | incomplete_values(row.config_fields))
         .values(revision=connections.c.revision + 1)
     )
+
+
+def _is_undecided(row: Row[Any]) -> bool:
+    """Say whether a connection is not known to stand in the tenant as the one that it is.
+
+    To decide upon another one would take it out of our hands, and the next pass might make a second one.
+    """
+    known = row.erp_connection_id is not None and row.connection_id is not None
+    return not known or State(row.state) in (State.MISSING, State.REPLACED, State.IN_DOUBT, State.DELETED)
 
 
 def find_tenant(connection: Connection, name: str) -> TenantId:
