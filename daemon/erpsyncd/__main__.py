@@ -13,6 +13,10 @@ def main() -> None:
     not_there: Any = None
     for name in ("rich", "pygments"):
         sys.modules.setdefault(name, not_there)
+    from erpsyncd.cli.streams import prepare_streams  # noqa: PLC0415 -- as below
+
+    # Before anything else is opened, which would be taken for a standard stream that is closed.
+    prepare_streams()
     from erpsyncd.cli.main import run  # noqa: PLC0415 -- `--version` must not wait for what it does not need
 
     sys.exit(run(sys.argv[1:]))

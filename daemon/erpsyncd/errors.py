@@ -8,6 +8,7 @@ DaemonError
 ├─ RunInProgress          another process holds the store: exit 75
 ├─ RunInterrupted         a run was cut off by a signal: exit 75
 ├─ Interrupted            somebody ended a command with Ctrl-C: exit 130
+├─ OutputLost             stdout does not take the result
 ├─ TenantLeased           another process works on this tenant
 ├─ TenantParked           this tenant failed too often in a row
 ├─ Crashed                a defect ended one tenant's pass
@@ -72,7 +73,7 @@ class Problem(str):
 class DaemonError(Exception):
     """Something erpsyncd knows how to explain."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
     error_class: ClassVar[str] = "error"
 
 
@@ -130,6 +131,17 @@ class Interrupted(DaemonError):
 
     exit_code = 130
     error_class = "interrupted"
+
+
+class OutputLost(DaemonError):
+    """Stdout does not take the result of a command; what the command did is done."""
+
+    error_class = "output_lost"
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        #: What the command ends with; 1 only where it has no worse to tell.
+        self.exit_code = exit_code
 
 
 class TenantLeased(DaemonError):

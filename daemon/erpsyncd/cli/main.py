@@ -19,8 +19,9 @@ from erpsyncd.cli.options import (
     selection_options,
 )
 from erpsyncd.cli.output import write_causes, write_error, write_json, write_text
+from erpsyncd.cli.streams import ending_with
 from erpsyncd.domain.selection import Selection
-from erpsyncd.errors import Crashed, DaemonError, Interrupted, UsageError
+from erpsyncd.errors import Crashed, DaemonError, Interrupted, OutputLost, UsageError
 
 #: Command → where it stands. Each module is imported when its command is used.
 _COMMANDS = {
@@ -136,6 +137,9 @@ def run(arguments: list[str]) -> int:
             obj=invocation,
             color=None if invocation.in_colour else False,
         )
+        code = result if isinstance(result, int) else 0
+        with ending_with(code):
+            return code
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -145,9 +149,11 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has enough; say nothing more, also not at exit.
         sys.stdout = None  # Python checks for this when it flushes at exit
         return 1
+    except OutputLost as exc:
+        sys.stdout = None  # as above
+        return _fail(exc, invocation, arguments)
     except Exception as exc:  # noqa: BLE001 -- a defect, too, ends in the form that errors have
         return _fail(exc, invocation, arguments)
-    return result if isinstance(result, int) else 0
 
 
 def _fail(error: Exception, invocation: Invocation, arguments: list[str]) -> int:

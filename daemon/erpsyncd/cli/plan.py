@@ -11,6 +11,7 @@ import click
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
 from erpsyncd.cli.output import hanging, write_json, write_text
 from erpsyncd.cli.reports import report_as_json
+from erpsyncd.cli.streams import ending_with
 from erpsyncd.domain.field_changes import FieldChange, SecretChange
 from erpsyncd.domain.results import ChangeKind, Outcome, RunReport, Status
 from erpsyncd.domain.selection import Selection
@@ -49,11 +50,13 @@ def plan(invocation: Invocation, *, selection: Selection, force: tuple[str, ...]
     from erpsyncd.service.policy import RunOptions  # noqa: PLC0415 -- as above
 
     report = make_run(invocation, RunOptions(trigger="plan", dry_run=True, selection=selection, force=frozenset(force)))
-    if invocation.as_json:
-        write_json("run_report", report_as_json(report))
-    else:
-        write_text(plan_as_text(report))
-    return report.detailed_exit_code if detailed_exitcode else report.exit_code
+    code = report.detailed_exit_code if detailed_exitcode else report.exit_code
+    with ending_with(code):
+        if invocation.as_json:
+            write_json("run_report", report_as_json(report))
+        else:
+            write_text(plan_as_text(report))
+    return code
 
 
 def plan_as_text(report: RunReport) -> str:

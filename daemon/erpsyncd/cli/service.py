@@ -8,6 +8,7 @@ from erpsyncd.cli.options import Invocation
 from erpsyncd.cli.output import write_json, write_text
 from erpsyncd.cli.progress import shown_progress
 from erpsyncd.cli.reports import report_as_json, report_as_text
+from erpsyncd.cli.streams import ending_with
 from erpsyncd.domain.results import RunReport
 from erpsyncd.domain.selection import Selection
 from erpsyncd.service.policy import RunOptions
@@ -27,7 +28,8 @@ def run_once(
         selection=selection,
     )
     report = make_run(invocation, options)
-    show(invocation, report)
+    with ending_with(report.exit_code):
+        show(invocation, report)
     return report.exit_code
 
 
