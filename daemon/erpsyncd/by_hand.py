@@ -11,6 +11,7 @@ from erpsyncd import bootstrap
 from erpsyncd.domain.adoption import Found, KnownConnection
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import ImportReport
+from erpsyncd.domain.items import command
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.domain.unknown_names import no_such_tenant
 from erpsyncd.errors import UsageError
@@ -34,7 +35,7 @@ def describe_tenant(
 
     with bootstrap.opened_store(settings) as store:
         if new and store.read_tenant(name) is not None:
-            raise UsageError(f"there is a tenant {name!r} already; to change it: erpsyncd tenants edit {name}")
+            raise UsageError(f"there is a tenant {name!r} already; to change it: {command('tenants', 'edit', name)}")
         table = {"name": name} if new else tenant_table(_tenant(store, name).spec)
         document = read_entries("tenant", tenants=[changed_table(table, changes)])
         check_references(document, resolver=bootstrap.secret_resolver(environ), resolve=False)

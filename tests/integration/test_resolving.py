@@ -17,7 +17,7 @@ FAR = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 async def test_a_create_in_flight_is_not_decided_upon(bench: Bench) -> None:
-    """Else the pass would write its own id over the operator's; when it is done, there is nothing to decide any more."""
+    """Else the pass would write its own id over the operator's; when it is done, there is nothing to decide."""
     bench.store.lock_process()
     bench.time = FAR
     bench.load(make_tenant(), make_connection("visma", display_name="Visma"))

@@ -135,7 +135,7 @@ def test_the_most_urgent_comes_first() -> None:
     assert [
         (Severity.ERROR, "overdue", None, None, "erpsyncd --run-once"),
         (Severity.ERROR, "refused", "refused", None, "erpsyncd tenants edit refused --ask-secret"),
-        (Severity.ERROR, "unsafe_plan", "acme", None, "erpsyncd --run-once --force acme"),
+        (Severity.ERROR, "unsafe_plan", "acme", None, "erpsyncd --run-once --only acme --force acme"),
         (Severity.ERROR, "in_doubt", "acme", "doubt", "erpsyncd connections resolve acme doubt --id N"),
         (Severity.ERROR, "replaced", "acme", "replaced", "erpsyncd connections resolve acme replaced --id 7"),
         (Severity.ERROR, "missing", "acme", "missing", "erpsyncd connections resolve acme missing --create"),

@@ -154,7 +154,7 @@ async def test_a_refusal_ends_the_visit(protocol: Protocol) -> None:
     found = await examine(fake, protocol)
 
     assert (Result.FAILED, "they are refused") == (found["login"].result, found["login"].detail)
-    assert "import it again" in found["login"].remedy
+    assert "erpsyncd tenants edit acme --ask-secret" in found["login"].remedy
     assert ["addresses", first] == fake.calls
 
 

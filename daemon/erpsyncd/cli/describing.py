@@ -12,6 +12,7 @@ from erpsyncd import by_hand
 from erpsyncd.cli.opening import settings_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation
 from erpsyncd.cli.output import write_json, write_note, write_text
+from erpsyncd.domain.items import command
 from erpsyncd.domain.proxies import parse_proxy
 from erpsyncd.domain.secrets import parse_template
 from erpsyncd.domain.tenants import AuthKind
@@ -103,7 +104,7 @@ def _describe(invocation: Invocation, tenant: str, given: dict[str, Any], kind: 
     elif report.unchanged:
         write_text(f"{tenant} is described just like this already.")
     else:
-        write_text(f"{tenant} is described; to try it out: erpsyncd tenants test {tenant}")
+        write_text(f"{tenant} is described; to try it out: {command('tenants', 'test', tenant)}")
 
 
 def _refuse_missing(given: dict[str, Any], kind: str) -> None:

@@ -15,6 +15,7 @@ from erpsyncd.cli.layout import paragraph
 from erpsyncd.cli.opening import settings_of, store_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
 from erpsyncd.cli.output import as_json, write_json, write_text
+from erpsyncd.domain.items import command
 from erpsyncd.domain.selection import Selection
 from erpsyncd.service.probe import Step
 
@@ -122,7 +123,7 @@ def pause(invocation: Invocation, tenant: str) -> None:
     """
     with store_of(invocation) as store:
         store.pause_tenant(tenant)
-    _confirm(invocation, tenant, f"{tenant} is paused; go on with: erpsyncd tenants resume {tenant}")
+    _confirm(invocation, tenant, f"{tenant} is paused; go on with: {command('tenants', 'resume', tenant)}")
 
 
 @tenants.command()

@@ -167,7 +167,11 @@ def _failures(failures: Iterable[TenantFailure]) -> Iterator[Item]:
         if failure.error_class in _TOLD_ELSEWHERE:
             continue
         unsafe = failure.error_class == "unsafe_plan"
-        do = ("--run-once", "--force", failure.tenant) if unsafe else ("tenants", "test", failure.tenant)
+        do = (
+            ("--run-once", "--only", failure.tenant, "--force", failure.tenant)
+            if unsafe
+            else ("tenants", "test", failure.tenant)
+        )
         yield Item(
             severity=Severity.ERROR if unsafe else Severity.WARNING,
             reason="unsafe_plan" if unsafe else "tenant_failed",

@@ -15,6 +15,7 @@ from erpsyncd.domain.connections import (
     same_guid,
 )
 from erpsyncd.domain.fingerprints import changed_fields
+from erpsyncd.domain.items import command
 from erpsyncd.errors import Undecided, UnsafePlan
 
 
@@ -84,28 +85,27 @@ def plan_connection(desired: DesiredConnection, observed: ErpConnection | None, 
     gone = observed is None or observed.deleted
     if desired.spec is None and gone:
         return None
+    number = stored.erp_connection_id
+    resolve = command("connections", "resolve", tenant, desired.key)
     if observed is None or gone:
         raise Undecided(
             "missing",
-            f"the tenant no longer has connection {stored.erp_connection_id}; somebody deleted it there. "
-            f"To create a new one: erpsyncd connections resolve {tenant} {desired.key} --create; else mark it absent",
+            f"the tenant no longer has connection {number}; somebody deleted it there. "
+            f"To create a new one: {resolve} --create; else mark it absent",
         )
     if not stored.connection_id and _is_a_stranger(desired, observed):
-        number = stored.erp_connection_id
         raise Undecided(
             "replaced",
             f"connection {number}, {observed.spec.display_name!r} of connector {observed.spec.erp_connector_id}, was "
-            "never known to be this one; if it is to be: "
-            f"erpsyncd connections resolve {tenant} {desired.key} --id {number}, else --create",
+            f"never known to be this one; if it is to be: {resolve} --id {number}, else --create",
         )
     # An answer without a GUID says nothing about whose it is.
     if stored.connection_id and observed.connection_id and not same_guid(stored.connection_id, observed.connection_id):
         raise Undecided(
             "replaced",
-            f"connection {stored.erp_connection_id} is another one now: its ConnectionId is "
-            f"{observed.connection_id}, ours was {stored.connection_id}. A restored backup does this; "
-            f"if it is to be ours all the same: erpsyncd connections resolve {tenant} {desired.key} --id "
-            f"{stored.erp_connection_id}",
+            f"connection {number} is another one now: its ConnectionId is {observed.connection_id}, ours was "
+            f"{stored.connection_id}. A restored backup does this; if it is to be ours all the same: "
+            f"{resolve} --id {number}",
         )
     if desired.spec is None:
         return Delete(desired=desired, observed=observed)
@@ -136,7 +136,7 @@ def raise_if_unsafe(deletes: int, *, tenant: str, connections: int, limits: Limi
     Raises:
         UnsafePlan: with the numbers and the way out.
     """
-    way_out = f"If that is meant, run: erpsyncd --run-once --force {tenant}"
+    way_out = f"If that is meant, run: {command('--run-once', '--only', tenant, '--force', tenant)}"
     if deletes > limits.max_deletes:
         raise UnsafePlan(
             f"{deletes} connections would be deleted, more than {limits.max_deletes} (safety.max_deletes). {way_out}"

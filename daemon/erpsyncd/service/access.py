@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from erpsyncd.domain.items import command
 from erpsyncd.domain.proxies import Proxy, parse_proxy
 from erpsyncd.domain.secrets import Reference, Secret, not_known, withheld_names
 from erpsyncd.domain.tenants import Credentials, TenantSpec
-from erpsyncd.errors import ConfigurationError, SecretMissing, SecretUnknown
+from erpsyncd.errors import ConfigurationError, SecretMissing, SecretUnknown, Unauthorized
 from erpsyncd.service.secrets import SecretResolver
 
 
@@ -73,3 +74,12 @@ def resolve_access(tenant: TenantSpec, resolver: SecretResolver) -> tuple[Creden
     values, reasons = resolver.resolve(wanted)
     resolved = Resolved(values=values, reasons=reasons)
     return resolve_credentials(tenant, resolved), resolve_proxy(tenant, resolved)
+
+
+def refused_before(tenant: str) -> Unauthorized:
+    """Return the error for credentials that a tenant has refused once. Trying them again can lock the account."""
+    edit, resume = command("tenants", "edit", tenant, "--ask-secret"), command("tenants", "resume", tenant)
+    return Unauthorized(
+        f"the tenant refused these credentials before; they are not tried again until they change: {edit} "
+        f"(where they were put right in the tenant: {resume})"
+    )

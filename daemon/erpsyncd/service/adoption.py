@@ -18,7 +18,7 @@ from erpsyncd.domain.ports import PassStore, TenantApis
 from erpsyncd.domain.results import ChangeKind, Verdict
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import ConfigurationError, ConnectionFailed, TenantLeased, Unauthorized, UsageError
-from erpsyncd.service.access import resolve_access
+from erpsyncd.service.access import refused_before, resolve_access
 from erpsyncd.service.clocks import boot_seconds
 from erpsyncd.service.description import connection_table
 from erpsyncd.service.document import read_entries
@@ -60,10 +60,7 @@ class Adoption:
             credentials, proxy = await asyncio.to_thread(resolve_access, self.tenant.spec, self.resolver)
             fingerprint = self.store.fingerprinter.of_credentials(credentials)
             if self.tenant.refused_auth == fingerprint:
-                raise Unauthorized(
-                    f"the tenant refused these credentials before; to try them again: erpsyncd tenants resume "
-                    f"{self.tenant.name}"
-                )
+                raise refused_before(self.tenant.name)
             async with self.apis.open(self.tenant.spec, credentials, proxy=proxy, read_only=True) as api:
                 remote = Remote(
                     api=api,

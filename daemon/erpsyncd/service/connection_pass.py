@@ -10,6 +10,7 @@ from typing import assert_never
 
 from erpsyncd.domain.connections import DesiredConnection, ErpConnection, State, StoredConnection, same_guid
 from erpsyncd.domain.field_changes import field_changes
+from erpsyncd.domain.items import command
 from erpsyncd.domain.plan import Change, Create, Delete, Update, needs_observation, plan_connection
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
 from erpsyncd.errors import (
@@ -152,11 +153,12 @@ class ConnectionPass:
         twins = await self.remote.find_unowned(erp_connector_id=spec.erp_connector_id, display_name=spec.display_name)
         if twins:
             ids = ", ".join(str(twin.erp_connection_id) for twin in twins)
+            first = twins[0].erp_connection_id
             raise Undecided(
                 "exists",
                 f"the tenant already has a connection {spec.display_name!r} of connector {spec.erp_connector_id} "
                 f"(id {ids}) that erpsyncd did not make; take it over with: "
-                f"erpsyncd connections adopt {self.tenant} --id {twins[0].erp_connection_id} --key {desired.key}",
+                + command("connections", "adopt", self.tenant, "--id", str(first), "--key", desired.key),
             )
 
     async def _create(self, desired: DesiredConnection) -> None:

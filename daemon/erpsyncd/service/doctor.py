@@ -9,6 +9,7 @@ from ssl import SSLError
 
 from erpsyncd.domain.findings import Finding, Result, finding_from
 from erpsyncd.domain.inspections import ContractReport, Greeting
+from erpsyncd.domain.items import command
 from erpsyncd.domain.ports import ExaminableApi, ExaminableApis, TenantInspector
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import PluginResponse
@@ -22,7 +23,6 @@ _REACH = "look at url, the network, the firewall and the name servers"
 _ANSWER = "look at the tenant's own log; the next pass tries again"
 _GRANT = "give the user's role the right to this agent in the tenant"
 _ELSEWHERE = "run this where the service's secrets are"
-_CREDENTIALS = "correct the tenant's auth and import it again"
 #: An id that an installation may have or not have: either answer shows that the agent works for us.
 _ANY_ID = 1
 
@@ -59,8 +59,14 @@ class TenantDoctor:
             self._failed("description", exc, "correct the tenant and import it again")
         return tuple(self._findings)
 
+    @property
+    def _credentials_remedy(self) -> str:
+        return (
+            f"give the right ones, by an import or with: {command('tenants', 'edit', self.tenant.name, '--ask-secret')}"
+        )
+
     def _look_at_state(self) -> None:
-        parked_until, resume = self.tenant.parked_until, f"erpsyncd tenants resume {self.tenant.name}"
+        parked_until, resume = self.tenant.parked_until, command("tenants", "resume", self.tenant.name)
         if self.tenant.paused:
             self._found("state", Result.NOTE, "it is paused, so passes leave it alone", resume)
         elif parked_until is not None and parked_until > self.now():
@@ -141,7 +147,7 @@ class TenantDoctor:
             return
         if self.tenant.refused_auth == self.fingerprint(credentials) and not self.retry:
             detail = "the tenant refused these credentials before; not tried again, lest the account be locked"
-            remedy = f"{_CREDENTIALS}; to try them all the same: erpsyncd doctor --retry {self.tenant.name}"
+            remedy = f"{self._credentials_remedy}; to try them all the same: erpsyncd doctor --retry {self.tenant.name}"
             self._found("login", Result.FAILED, detail, remedy)
             return
         async with self.apis.open(spec, credentials, proxy=proxy, read_only=True) as api:
@@ -151,7 +157,7 @@ class TenantDoctor:
                     self._found("login", Result.OK, "the tenant gave a ticket")
                 await self._try_agents(api)
             except Unauthorized as exc:
-                self._failed("login", exc, _CREDENTIALS)
+                self._failed("login", exc, self._credentials_remedy)
             except RemoteError as exc:  # of the login: an agent's own failures are findings about the agent
                 self._failed("login", exc, _ANSWER)
 

@@ -27,7 +27,7 @@ from erpsyncd.errors import (
     TenantParked,
     Unauthorized,
 )
-from erpsyncd.service.access import Resolved, resolve_credentials, resolve_proxy
+from erpsyncd.service.access import Resolved, refused_before, resolve_credentials, resolve_proxy
 from erpsyncd.service.clocks import boot_seconds
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.recording import Recorder, Unwatched, not_visited
@@ -218,10 +218,7 @@ class Reconciler:
         credentials = resolve_credentials(tenant.spec, resolved)
         fingerprint = self.store.fingerprinter.of_credentials(credentials)
         if tenant.refused_auth == fingerprint:
-            raise Unauthorized(
-                f"the tenant refused these credentials before; they are not tried again until they change or: "
-                f"erpsyncd tenants resume {tenant.name}"
-            )
+            raise refused_before(tenant.name)
         proxy = resolve_proxy(tenant.spec, resolved)
         async with self.apis.open(tenant.spec, credentials, proxy=proxy, read_only=options.dry_run) as api:
             remote = self._remote(tenant, api, holder, options)

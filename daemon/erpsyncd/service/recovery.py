@@ -10,6 +10,7 @@ import structlog
 
 from erpsyncd.domain.connections import ErpConnection, State, StoredConnection
 from erpsyncd.domain.intents import Intent
+from erpsyncd.domain.items import command
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
 from erpsyncd.errors import ConnectionFailed, NotTried, Unauthorized
 from erpsyncd.service.recording import Recorder
@@ -98,7 +99,7 @@ class Recovery:
             State.IN_DOUBT,
             "in_doubt",
             f"an unanswered create may have made any of the connections {', '.join(map(str, ids))}; say which with: "
-            f"erpsyncd connections resolve {self.tenant} {connection.key} --id N",
+            f"{command('connections', 'resolve', self.tenant, connection.key, '--id', 'N')}",
         )
 
     async def _adopt(self, intent: Intent, connection: StoredConnection, found: ErpConnection) -> None:

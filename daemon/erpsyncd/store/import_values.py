@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from erpsyncd.domain.connections import ConnectionTemplate
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
+from erpsyncd.domain.items import command
 from erpsyncd.domain.proxies import parse_proxy
 from erpsyncd.domain.secrets import WITHHELD, Template, withheld_names
 from erpsyncd.domain.tenants import Auth, TenantSpec
@@ -73,7 +74,7 @@ def _moved(tenant: str, place: str, described: Mapping[str, Template], stored: M
                 f"{place}.{name}",
                 "is @{stored}, but the tenant's address, ca_file or proxy changes; give the value again, for no "
                 "document may send a stored secret elsewhere, or move the tenant first: "
-                f"erpsyncd tenants edit {tenant}",
+                + command("tenants", "edit", tenant),
             )
 
 
