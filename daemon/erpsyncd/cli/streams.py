@@ -15,16 +15,29 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class _Stdout(io.FileIO):
-    """Stdout below its buffers, where every write comes by, also click's and csv's."""
+class _Stdout(io.BufferedWriter):
+    """Stdout's buffer, where every write comes by, also click's and csv's.
+
+    Not what is below it: a signal that comes between its write and the return would have all of it written twice.
+    """
 
     def write(self, data: ReadableBuffer, /) -> int:
-        try:
+        with _losses_told():
             return super().write(data)
-        except BrokenPipeError:
-            raise  # whoever read it has enough, which is no error
-        except OSError as exc:
-            raise OutputLost(f"stdout cannot be written: {exc.strerror}") from exc
+
+    def flush(self) -> None:
+        with _losses_told():
+            super().flush()
+
+
+@contextmanager
+def _losses_told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read it has enough, which is no error
+    except OSError as exc:
+        raise OutputLost(f"stdout cannot be written: {exc.strerror}") from exc
 
 
 def prepare_streams() -> None:
@@ -32,9 +45,9 @@ def prepare_streams() -> None:
     for number in range(3):
         _open_if_closed(number)
     # Python has none of those that were closed when it began.
-    sys.stdin = sys.stdin or _text(io.FileIO(0, "r", closefd=False))
-    sys.stderr = sys.stderr or _text(io.FileIO(2, "w", closefd=False))
-    sys.stdout = _text(_Stdout(1, "w", closefd=False), like=sys.stdout)
+    sys.stdin = sys.stdin or _text(io.BufferedReader(io.FileIO(0, "r", closefd=False)))
+    sys.stderr = sys.stderr or _text(io.BufferedWriter(io.FileIO(2, "w", closefd=False)))
+    sys.stdout = _text(_Stdout(io.FileIO(1, "w", closefd=False)), like=sys.stdout)
 
 
 @contextmanager
@@ -59,8 +72,7 @@ def _open_if_closed(number: int) -> None:
         os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 -- it has no name
 
 
-def _text(raw: io.FileIO, like: TextIO | None = None) -> TextIO:
-    buffer = io.BufferedWriter(raw) if raw.writable() else io.BufferedReader(raw)
+def _text(buffer: io.BufferedReader | io.BufferedWriter, like: TextIO | None = None) -> TextIO:
     if like is None:
         return io.TextIOWrapper(buffer, encoding="utf-8")
     return io.TextIOWrapper(buffer, encoding=like.encoding, errors=like.errors, line_buffering=like.isatty())
