@@ -21,6 +21,7 @@ from erpsyncd.domain.documents import ImportReport
 from erpsyncd.domain.plan import Limits
 from erpsyncd.domain.ports import Progress
 from erpsyncd.domain.results import RunReport
+from erpsyncd.domain.tenants import Environment
 from erpsyncd.domain.unknown_names import no_such_tenant
 from erpsyncd.errors import RunInterrupted, UsageError
 from erpsyncd.logs import configure_logging, set_level
@@ -231,8 +232,14 @@ def tenant_apis(settings: Settings) -> NetServerApis:
             max_body_bytes=settings.remote.max_body_bytes,
             max_connections=settings.limits.http_connections,
             attempts=settings.remote.attempts,
-        )
+        ),
+        hosts=online_hosts(settings),
     )
+
+
+def online_hosts(settings: Settings) -> dict[Environment, str]:
+    """Return where each of the vendor's environments is asked."""
+    return {environment: getattr(settings.online, environment.value) for environment in Environment}
 
 
 def lease_owner() -> str:
@@ -300,6 +307,7 @@ def _restart_needed(at_start: Settings, now: Settings) -> tuple[str, ...]:
         "remote.settle": (at_start.remote.settle, now.remote.settle),
         "remote.attempts": (at_start.remote.attempts, now.remote.attempts),
         "remote.max_body_bytes": (at_start.remote.max_body_bytes, now.remote.max_body_bytes),
+        "online": (at_start.online, now.online),
         "limits.http_connections": (at_start.limits.http_connections, now.limits.http_connections),
         "retention.days": (at_start.retention.days, now.retention.days),
         "log.format": (at_start.log.format, now.log.format),

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from erpsyncd.domain.input_rules import url_problem
 from erpsyncd.domain.schedules import cron_problem, format_duration, parse_duration
 
 ENVIRONMENT_PREFIX = "ERPSYNCD__"
@@ -45,10 +46,18 @@ def _read_path(path: str) -> str:
     return path
 
 
+def _read_url(url: str) -> str:
+    problem = url_problem(url)
+    if problem:
+        raise ValueError(problem)
+    return url.rstrip("/")
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+AbsoluteUrl: TypeAlias = Annotated[str, AfterValidator(_read_url)]
 Duration: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
 DurationOrNone: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration)]
 Schedule: TypeAlias = Annotated[timedelta | str, BeforeValidator(_read_schedule)]
@@ -96,6 +105,19 @@ class RemoteSettings(_Section):
 
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     """The largest answer that is read."""
+
+
+class OnlineSettings(_Section):
+    """Where the vendor's environments are asked for a tenant's state and log in who calls it."""
+
+    sod: AbsoluteUrl = "https://sod.superoffice.com"
+    """Development."""
+
+    stage: AbsoluteUrl = "https://qaonline.superoffice.com"
+    """Stage. The vendor's pages name this host and `stage.superoffice.com`."""
+
+    online: AbsoluteUrl = "https://online.superoffice.com"
+    """Production."""
 
 
 class LimitsSettings(_Section):
@@ -195,6 +217,7 @@ class Sections(_Section):
     store: StoreSettings = StoreSettings()
     state: StateSettings = StateSettings()
     remote: RemoteSettings = RemoteSettings()
+    online: OnlineSettings = OnlineSettings()
     limits: LimitsSettings = LimitsSettings()
     safety: SafetySettings = SafetySettings()
     schedule: ScheduleSettings = ScheduleSettings()

@@ -165,8 +165,9 @@ def test_another_kind_of_auth(quick: Erpsyncd) -> None:
 def test_the_rules_are_those_of_the_document(quick: Erpsyncd, tmp_path: Path) -> None:
     """Each problem is told with its place, nothing is written, and what is doubtful is said beside the result."""
     refused = quick(
-        "tenants", "add", "acme", "--url", "http://crm.example", "--protocol", "sopa", "--auth", "system-user"
-    )
+        "tenants", "add", "acme", "--url", "http://crm.example", "--protocol", "sopa", "--auth", "system-user",
+        "--secret-ref", "@{env:X}",
+    )  # fmt: skip
     missing = quick(
         "tenants", "add", "acme", "--url", "https://acme.example", "--username", "x",
         "--secret-ref", f"@{{file:{tmp_path}/not-there}}",
@@ -177,7 +178,7 @@ def test_the_rules_are_those_of_the_document(quick: Erpsyncd, tmp_path: Path) ->
     )  # fmt: skip
 
     assert 78 == refused.code
-    for problem in ("tenant.url: must be https", 'tenant.protocol: must be "soap" or "rest"', "later release"):
+    for problem in ("tenant.url: must be https", 'tenant.protocol: must be "soap" or "rest"', "logs in at Online"):
         assert problem in refused.stderr
     assert (78, True) == (missing.code, f"{tmp_path}/not-there" in missing.stderr)
     assert (0, True) == (fast.code, "calls_per_second" in fast.stderr)

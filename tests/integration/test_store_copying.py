@@ -79,9 +79,29 @@ async def fill(store: SqlStore) -> None:
     await store.start_run(trigger="died", dry_run=False, started_at=NOW)
     await store.renew(one.lease, now=NOW, seconds=-1)
     await store.remember_tenant(one.lease, refused_auth="f", parked_until=NOW, transient_failures=8)
+    fill_what_belongs(store)
     store.remove_tenant("removed")
     execute(store, "DELETE FROM runs WHERE id = (SELECT max(id) FROM runs)")
     await store.start_run(trigger="died", dry_run=True, started_at=NOW)
+
+
+def fill_what_belongs(store: SqlStore) -> None:
+    """One row for each tenant, and one for each connection, in the tables that go with them."""
+    for statement in (
+        (
+            "INSERT INTO tenant_lists (tenant_id, name, items, read_at)"
+            " SELECT id, 'usergroup', '[]', created_at FROM tenants"
+        ),
+        (
+            "INSERT INTO drifts (connection_id, field, kind, first_seen_at, last_seen_at)"
+            " SELECT id, 'active', 'changed', created_at, updated_at FROM connections"
+        ),
+        (
+            "INSERT INTO drift_decisions (connection_id, field, decision, reason, decided_at)"
+            " SELECT id, 'active', 'ignore', 'why', created_at FROM connections"
+        ),
+    ):
+        execute(store, statement)
 
 
 def dump(store: SqlStore) -> dict[str, list[dict[str, Any]]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+import pytest
+
 from erpsyncd.domain.connections import ConnectionSpec, ConnectionTemplate
 from erpsyncd.domain.secrets import Damaged, Secret, Template, parse_template
-from erpsyncd.domain.tenants import Protocol, TenantSpec
+from erpsyncd.domain.tenants import DriftPolicy, Environment, Protocol, TenantSpec
+from erpsyncd.errors import ConfigurationError
 from erpsyncd.service.description import OPTIONAL, changed_table, connection_table, tenant_table
 from erpsyncd.service.document import read_entries
 from factories import make_tenant
@@ -19,6 +22,13 @@ FULL = make_tenant(
     erpsync_services=88,
     quote_services=84,
     calls_per_second=2.5,
+    environment=Environment.SOD,
+    context="Cust1",
+    language="nb-NO",
+    time_zone="UTC",
+    careful=True,
+    drift=DriftPolicy.ENFORCE,
+    sync_all_after_save=True,
     ca_file="/ca.pem",
     client_certificate="/client.pem",
     client_key="/client.key",
@@ -42,11 +52,22 @@ def test_every_field_of_a_tenant_comes_back() -> None:
 
 def test_what_need_not_be_there_can_be_taken_away() -> None:
     """By an empty text; nothing else changes."""
-    without = read(changed_table(tenant_table(FULL), dict.fromkeys(OPTIONAL, "")))
+    without = read(changed_table(tenant_table(FULL), dict.fromkeys({*OPTIONAL} - {"url"}, "")))
 
-    assert {"protocol", "erpsync_services", "quote_services", "calls_per_second", "auth"} == {
-        field.name for field in fields(TenantSpec) if getattr(without, field.name) != getattr(PLAIN, field.name)
-    }
+    assert {
+        *("protocol", "erpsync_services", "quote_services", "calls_per_second", "auth"),
+        *("careful", "drift", "sync_all_after_save"),
+    } == {field.name for field in fields(TenantSpec) if getattr(without, field.name) != getattr(PLAIN, field.name)}
+
+
+def test_an_address_can_be_taken_away_where_an_environment_tells_it() -> None:
+    """Elsewhere it is missed."""
+    assert "" == read(changed_table(tenant_table(FULL), {"url": ""})).url
+    assert "url" not in tenant_table(read(changed_table(tenant_table(FULL), {"url": ""})))
+    with pytest.raises(ConfigurationError, match=r"cannot be described") as caught:
+        read(changed_table(tenant_table(PLAIN), {"url": ""}))
+
+    assert ("test.url: is missing (acme)",) == caught.value.problems
 
 
 def test_what_does_not_open_any_more_has_to_be_given_anew() -> None:

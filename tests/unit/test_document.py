@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from erpsyncd.domain.connections import ConnectionTemplate
 from erpsyncd.domain.documents import Document
 from erpsyncd.domain.secrets import Reference, Scheme, Template, parse_template
-from erpsyncd.domain.tenants import Auth, AuthKind, Protocol, TenantSpec
+from erpsyncd.domain.tenants import Auth, AuthKind, DriftPolicy, Environment, Protocol, TenantSpec
 from erpsyncd.errors import ConfigurationError
 from erpsyncd.service.document import RESERVED_KEYS, document_warnings, read_documents
 from erpsyncd.service.document_references import check_references
@@ -321,7 +321,10 @@ def test_ten_thousand_connections_are_read() -> None:
         ({"auth": None}, "auth: is missing (acme)"),
         ({"auth": []}, "auth: must be a table, not a list (acme)"),
         ({"auth": {}}, "auth.kind: is missing (acme)"),
-        ({"auth": {"kind": CANARY}}, 'auth.kind: must be "password" or "ticket" or "bearer" (acme)'),
+        (
+            {"auth": {"kind": CANARY}},
+            'auth.kind: must be "password" or "ticket" or "bearer" or "system-user" or "refresh-token" (acme)',
+        ),
         ({"auth": {"kind": "bearer"}}, "auth.token: is missing (acme)"),
         ({"auth": {"kind": "bearer", "token": ""}}, "auth.token: must not be empty (acme)"),
         ({"auth": {"kind": "bearer", "token": 1}}, "auth.token: must be a text, not a number; put it in quotes (acme)"),
@@ -349,12 +352,44 @@ def test_a_wrong_tenant(changes: dict[str, Any], problem: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", ["system-user", "refresh-token"])
-def test_kinds_of_later_releases(kind: str) -> None:
-    """They are named as such, and their fields cause no further complaints."""
-    assert problems(tenant(auth={"kind": kind, "client_id": "x", "private_key": CANARY})) == [
-        f'acme.json: tenants[1].auth.kind: "{kind}" is reserved: it comes with a later release of erpsyncd (acme)'
-    ]
+ONLINE = {"environment": "sod", "context": "Cust12345"}
+SYSTEM_USER = {"kind": "system-user", "system_token": "App-1", "private_key": CANARY, "application_token": "t"}
+
+
+def test_a_tenant_of_online() -> None:
+    """It needs no address: its environment tells it."""
+    (entry,) = read(tenant(**ONLINE, url=None, auth=SYSTEM_USER, language="nb-NO", time_zone="UTC")).tenants
+    spec = entry.spec
+
+    assert ("", Environment.SOD, "Cust12345") == (spec.url, spec.environment, spec.context)
+    assert ("nb-NO", "UTC", AuthKind.SYSTEM_USER) == (spec.language, spec.time_zone, spec.auth.kind)
+    assert (DriftPolicy.REPORT, False, False) == (spec.drift, spec.careful, spec.sync_all_after_save)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"environment": "sod"}, "context: is missing: it goes with environment (acme)"),
+        ({"context": "Cust1"}, "environment: is missing: it goes with context (acme)"),
+        ({**ONLINE, "context": "Cust1/.."}, 'context: must be a customer such as "Cust12345" (acme)'),
+        ({**ONLINE, "environment": "prod"}, 'environment: must be "sod" or "stage" or "online" (acme)'),
+        ({"language": "no\r\nX: y"}, 'language: must be one such as "en" or "nb-NO" (acme)'),
+        ({"time_zone": "W. Europe\n"}, "time_zone: must be printable ASCII without blanks around it (acme)"),
+        ({"careful": 1}, "careful: must be true or false, not a number (acme)"),
+        ({"drift": "undo"}, 'drift: must be "report" or "enforce" (acme)'),
+        (
+            {"auth": SYSTEM_USER},
+            'auth.kind: "system-user" logs in at Online: it needs the tenant\'s environment and context (acme)',
+        ),
+        (
+            {**ONLINE, "auth": {"kind": "refresh-token", "client_id": "i", "client_secret": "s"}},
+            "auth.refresh_token: is missing (acme)",
+        ),
+    ],
+)
+def test_a_wrong_tenant_of_online(changes: dict[str, Any], problem: str) -> None:
+    """What goes together is asked for together; nothing that becomes an address or a header can be more than that."""
+    assert [f"acme.json: tenants[1].{problem}"] == problems(tenant(**changes))
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--url", metavar="URL", help="Address of the installation."),
+    click.option("--environment", metavar="NAME", help="sod, stage or online, instead of --url."),
+    click.option("--context", metavar="CUST", help="Who it is there, such as Cust12345."),
     click.option("--soap-url", metavar="URL", help="Another address for SOAP."),
     click.option("--rest-url", metavar="URL", help="Another address for REST."),
     click.option("--protocol", metavar="PROTOCOL", help="soap or rest."),
     click.option("--erpsync-services", type=int, metavar="NN", help="Version of the ErpSync agent. [86]"),
     click.option("--quote-services", type=int, metavar="NN", help="Version of the Quote agent. [83]"),
     click.option("--calls-per-second", type=float, metavar="N", help="At most so many calls. [10]"),
+    click.option("--language", metavar="LANG", help="In which language checks are answered."),
+    click.option("--time-zone", metavar="ZONE", help="In which time zone checks are answered."),
+    click.option("--careful/--not-careful", default=None, help="Test each save, and undo it where it fails."),
+    click.option("--drift", metavar="POLICY", help="report or enforce."),
+    click.option("--sync-all-after-save/--no-sync-all-after-save", default=None, help="Run SyncAll after changes."),
     click.option("--ca-file", metavar="PATH", help="Whom to trust instead of whom the system trusts."),
     click.option("--client-certificate", metavar="PATH", help="What to show to a tenant that asks who we are."),
     click.option("--client-key", metavar="PATH", help="Its key, where that is another file."),
@@ -109,8 +116,8 @@ def _describe(invocation: Invocation, tenant: str, given: dict[str, Any], kind: 
 
 def _refuse_missing(given: dict[str, Any], kind: str) -> None:
     """Name the options that a new tenant lacks, before anybody is asked for a secret."""
-    needed = ("url", "username") if kind == AuthKind.PASSWORD.value else ("url",)
-    missing = [f"--{name} is missing" for name in needed if given[name] is None]
+    needed = {"url": given["environment"] is None, "username": kind == AuthKind.PASSWORD.value}
+    missing = [f"--{name} is missing" for name, is_needed in needed.items() if is_needed and given[name] is None]
     if missing:
         raise click.UsageError("; ".join(missing), click.get_current_context())
 

@@ -9,7 +9,7 @@ from erpsyncd.cli.layout import WIDTH, cut, facts, local, one_line
 from erpsyncd.cli.output import as_json, table
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.standing import state_in_words
-from erpsyncd.domain.tenants import rest_base, soap_base
+from erpsyncd.domain.tenants import DriftPolicy, rest_base, soap_base
 from erpsyncd.store.details import ConnectionDetail, PastOutcome, TenantDetail
 
 
@@ -35,24 +35,24 @@ def connection_as_text(detail: ConnectionDetail) -> str:
 def tenant_as_text(detail: TenantDetail) -> str:
     """Return a tenant for a person: where it is, who we are there, how it stands."""
     view = detail.view
-    base = soap_base(detail.soap_url or view.url, overridden=detail.soap_url is not None)
-    called = (
-        f"{base}/Services{detail.erpsync_services}"
-        if view.protocol == "soap"
-        else rest_base(detail.rest_url or view.url)
-    )
     check = detail.last_check
     answer = f"{'yes' if check.is_ok else 'no'}, {local(check.last_at)}. {check.user_explanation}" if check else "never"
     pairs = [
         ("State", _tenant_state(detail)),
+        *([("Online", f"{detail.environment}, {detail.context}")] if detail.environment else []),
         ("Address", view.url),
-        ("Called at", f"{called} ({view.protocol})"),
+        ("Called at", _called_at(detail)),
         *([("Quote", f"Services{detail.quote_services}")] if view.protocol == "soap" else []),
         ("Rate", f"{detail.calls_per_second:g} calls per second"),
         ("Logs in by", f"{detail.auth_kind}: {_fields(detail.auth_fields)}"),
         *(
             (label, text)
             for label, text in (
+                ("Language", detail.language),
+                ("Time zone", detail.time_zone),
+                ("Saves", "carefully" if detail.careful else None),
+                ("Drift", "is undone" if detail.drift == DriftPolicy.ENFORCE else None),
+                ("After saves", "SyncAll" if detail.sync_all_after_save else None),
                 ("Trusts", detail.ca_file),
                 ("Certificate", detail.client_certificate),
                 ("Key", detail.client_key),
@@ -65,6 +65,18 @@ def tenant_as_text(detail: TenantDetail) -> str:
         ("Worked on by", _lease(detail)),
     ]
     return f"{one_line(view.name)}\n\n{facts(pairs)}"
+
+
+def _called_at(detail: TenantDetail) -> str:
+    view = detail.view
+    if view.protocol == "soap":
+        address = detail.soap_url or view.url
+        base = soap_base(address, overridden=detail.soap_url is not None) if address else ""
+        called = f"{base}/Services{detail.erpsync_services}"
+    else:
+        address = detail.rest_url or view.url
+        called = rest_base(address) if address else ""
+    return f"{called} ({view.protocol})" if address else f"where its environment says ({view.protocol})"
 
 
 def _standing(detail: ConnectionDetail) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,8 @@ from erpsyncd.domain.documents import ItemChange
 from erpsyncd.domain.field_changes import SecretChange
 from erpsyncd.domain.items import Severity
 from erpsyncd.domain.results import ChangeKind, RecordChange, RunStatus, Status
-from erpsyncd.domain.tenants import AUTH_FIELDS, AuthKind, Protocol, TenantSpec
+from erpsyncd.domain.tenants import AUTH_FIELDS, AuthKind, DriftPolicy, Environment, Protocol, TenantSpec
+from erpsyncd.service.description import OPTIONAL
 
 _IDS = many(NUMBER)
 _PLAIN: Schema = {"type": ["string", "number", "boolean", "array", "null"], "items": NUMBER}
@@ -127,6 +128,13 @@ TENANT_DETAIL = record(
     calls_per_second={"type": "number", "exclusiveMinimum": 0},
     auth_kind=words(AuthKind),
     auth_fields=mapping(HIDDEN, sorted(_AUTH_FIELDS)),
+    environment=or_null(words(Environment)),
+    context=or_null(TEXT),
+    language=or_null(TEXT),
+    time_zone=or_null(TEXT),
+    careful=TRUTH,
+    drift=words(DriftPolicy),
+    sync_all_after_save=TRUTH,
     ca_file=or_null(TEXT),
     client_certificate=or_null(TEXT),
     client_key=or_null(TEXT),
@@ -237,14 +245,17 @@ _AUTH = [
 DOCUMENT_TENANT = open_to(
     record(
         name=TEXT,
-        url=TEXT,
         protocol=words(Protocol),
         erpsync_services=COUNT,
         quote_services=COUNT,
         calls_per_second={"type": "number", "exclusiveMinimum": 0},
+        careful=TRUTH,
+        drift=words(DriftPolicy),
+        sync_all_after_save=TRUTH,
         auth={"oneOf": _AUTH},
     ),
-    **dict.fromkeys(("soap_url", "rest_url", "ca_file", "client_certificate", "client_key", "proxy"), TEXT),
+    environment=words(Environment),
+    **dict.fromkeys((name for name in OPTIONAL if name != "environment"), TEXT),
 )
 DOCUMENT_CONNECTION = record(
     tenant=TEXT,

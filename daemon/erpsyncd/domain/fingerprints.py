@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field
 
 from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, Fingerprints
-from erpsyncd.domain.tenants import Credentials
+from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials
 
 _BYTES = 16
 
@@ -38,7 +38,7 @@ class Fingerprinter:
 
     def of_credentials(self, credentials: Credentials) -> str:
         """Return one fingerprint for all of the credentials, to know refused ones again."""
-        fields = (
+        fields: tuple[str, ...] = (
             credentials.kind,
             credentials.username.reveal(),
             credentials.password.reveal(),
@@ -46,6 +46,15 @@ class Fingerprinter:
             credentials.token.reveal(),
             credentials.application_token.reveal(),
         )
+        if credentials.kind in ONLINE_KINDS:  # beside the others, so that what was remembered of those stays true
+            fields = (
+                *fields,
+                credentials.system_token.reveal(),
+                credentials.private_key.reveal(),
+                credentials.client_id.reveal(),
+                credentials.client_secret.reveal(),
+                credentials.refresh_token.reveal(),
+            )
         return self.of_text("credentials", json.dumps(fields))
 
 

@@ -85,6 +85,23 @@ def url_problem(text: str) -> str | None:
     return None
 
 
+def context_problem(text: str) -> str | None:
+    """Refuse what is no customer's identifier (domain.md §3.3): it becomes a part of addresses."""
+    return None if re.fullmatch(r"Cust\d{1,10}", text, re.ASCII) else 'must be a customer such as "Cust12345"'
+
+
+def language_problem(text: str) -> str | None:
+    """Refuse what is no language or culture: it becomes a header."""
+    usable = re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}", text)
+    return None if usable else 'must be one such as "en" or "nb-NO"'
+
+
+def header_problem(text: str) -> str | None:
+    """Refuse what a header cannot carry."""
+    usable = text.isascii() and text.isprintable() and text == text.strip() != ""
+    return None if usable else "must be printable ASCII without blanks around it"
+
+
 def path_problem(text: str) -> str | None:
     """Refuse a path that would depend on where a process was started."""
     return line_problem(text) if text.startswith("/") else "must be an absolute path"

@@ -32,13 +32,38 @@ class AuthKind(StrEnum):
     PASSWORD = "password"  # noqa: S105 -- the name of a kind, not a password
     TICKET = "ticket"
     BEARER = "bearer"
+    SYSTEM_USER = "system-user"
+    """The vendor's way for what runs unattended: a signed token is exchanged for a ticket (domain of Online only)."""
 
+    REFRESH_TOKEN = "refresh-token"  # noqa: S105 -- as above
+    """OAuth on behalf of a person who once agreed."""
+
+
+class Environment(StrEnum):
+    """The vendor's three Online worlds. Which host each logs in at is a setting."""
+
+    SOD = "sod"
+    STAGE = "stage"
+    ONLINE = "online"
+
+
+class DriftPolicy(StrEnum):
+    """What becomes of a field that somebody changed in the tenant."""
+
+    REPORT = "report"
+    ENFORCE = "enforce"
+
+
+#: The kinds that only Online knows: they log in at an environment's host, for a context.
+ONLINE_KINDS = frozenset({AuthKind.SYSTEM_USER, AuthKind.REFRESH_TOKEN})
 
 #: The auth fields of each kind: (required, optional). `application_token` is the vendor's client secret.
 AUTH_FIELDS: dict[AuthKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
     AuthKind.PASSWORD: (("username", "password"), ("application_token",)),
     AuthKind.TICKET: (("ticket",), ("application_token",)),
     AuthKind.BEARER: (("token",), ("application_token",)),
+    AuthKind.SYSTEM_USER: (("system_token", "private_key", "application_token"), ()),
+    AuthKind.REFRESH_TOKEN: (("client_id", "client_secret", "refresh_token"), ()),
 }
 
 
@@ -60,6 +85,11 @@ class Credentials:
     ticket: Secret = Secret("")
     token: Secret = Secret("")
     application_token: Secret = Secret("")
+    system_token: Secret = Secret("")
+    private_key: Secret = Secret("")
+    client_id: Secret = Secret("")
+    client_secret: Secret = Secret("")
+    refresh_token: Secret = Secret("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +98,32 @@ class TenantSpec:
 
     name: str
     url: str
+    """Empty for a tenant of Online, whose address its environment tells."""
+
     protocol: Protocol
     auth: Auth
+    environment: Environment | None = None
+    context: str | None = None
+    """The vendor's number of the installation, `Cust12345`. It goes with an environment, and only with one."""
+
     soap_url: str | None = None
     rest_url: str | None = None
     erpsync_services: int = 86
     quote_services: int = 83
     calls_per_second: float = 10.0
+    language: str | None = None
+    """In which language checks are answered; never sent with what is written back."""
+
+    time_zone: str | None = None
+    """In which time zone checks are answered."""
+
+    careful: bool = False
+    """Whether each save is tested before and after, and taken back where it fails."""
+
+    drift: DriftPolicy = DriftPolicy.REPORT
+    sync_all_after_save: bool = False
+    """Whether the sync engine is asked to run after a pass that changed something."""
+
     ca_file: str | None = None
     """Whom to trust instead of whom the system trusts: the path of certificates in PEM."""
 
@@ -115,8 +164,9 @@ class TenantSpec:
 
     @property
     def origins(self) -> tuple[Origin, ...]:
-        """Who gets what is sent over either protocol."""
-        return tuple(_origin(base) for base in (self.soap_base, self.rest_base))
+        """Who gets what is sent over either protocol, as far as that is described."""
+        given = (self.soap_url or self.url, self.rest_url or self.url)
+        return tuple(_origin(address) for address in given if address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property
 
 from erpsyncd.domain.proxies import Proxy
-from erpsyncd.domain.tenants import Credentials, Protocol, TenantSpec
+from erpsyncd.domain.tenants import Credentials, Environment, Protocol, TenantSpec
 from erpsyncd.netserver.addresses import check_base_url, check_proxy
 from erpsyncd.netserver.api import Caller, NetServerApi
 from erpsyncd.netserver.authentication import FixedSession, LoginSession, Session
@@ -34,12 +34,17 @@ class NetServerApis:
         self,
         limits: RemoteLimits | None = None,
         *,
+        hosts: Mapping[Environment, str] | None = None,
         limiter: Callable[[], RateLimiter] = RateLimiter,
         wire: Callable[[], Wire] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`wire` replaces the network, `limiter` and `clock` the time; all of them are for tests."""
+        """`hosts` are the base addresses of the vendor's environments.
+
+        `wire` replaces the network, `limiter` and `clock` the time; all of them are for tests.
+        """
         self._limits = limits or RemoteLimits()
+        self._hosts = dict(hosts or {})
         self._new_limiter = limiter
         self._wire = wire
         self._clock = clock

@@ -15,16 +15,25 @@ from erpsyncd.service.layouts import Entry, Value
 Table: TypeAlias = Mapping[str, Any]
 
 #: The secret without which a kind of auth is nothing.
-SECRET_OF = {AuthKind.PASSWORD: "password", AuthKind.TICKET: "ticket", AuthKind.BEARER: "token"}
+SECRET_OF = {
+    AuthKind.PASSWORD: "password",
+    AuthKind.TICKET: "ticket",
+    AuthKind.BEARER: "token",
+    AuthKind.SYSTEM_USER: "system_token",
+    AuthKind.REFRESH_TOKEN: "refresh_token",
+}
 
 #: What a tenant need not have; each is a text.
-OPTIONAL = ("soap_url", "rest_url", "ca_file", "client_certificate", "client_key", "proxy")
+OPTIONAL = (
+    *("url", "environment", "context", "soap_url", "rest_url", "language", "time_zone"),
+    *("ca_file", "client_certificate", "client_key", "proxy"),
+)
 
 
 def tenant_table(spec: TenantSpec) -> Entry:
     """Return the `[[tenants]]` entry that describes this. A value that does not open any more is left to the store."""
     given = ((key, getattr(spec, key)) for key in TENANT_KEYS)
-    return {key: plain(value) for key, value in given if value is not None}
+    return {key: plain(value) for key, value in given if value is not None and (key, value) != ("url", "")}
 
 
 def plain(value: Any) -> Value | dict[str, Value]:

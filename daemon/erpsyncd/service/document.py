@@ -7,6 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, ConnectionTemplate, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
 from erpsyncd.domain.input_rules import (
+    context_problem,
+    header_problem,
+    language_problem,
     name_problem,
     near_miss,
     path_problem,
@@ -16,7 +19,16 @@ from erpsyncd.domain.input_rules import (
 )
 from erpsyncd.domain.proxies import distance_problem, proxy_problem
 from erpsyncd.domain.secrets import Template
-from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, AuthKind, Protocol, TenantSpec
+from erpsyncd.domain.tenants import (
+    AUTH_FIELDS,
+    ONLINE_KINDS,
+    Auth,
+    AuthKind,
+    DriftPolicy,
+    Environment,
+    Protocol,
+    TenantSpec,
+)
 from erpsyncd.errors import ConfigurationError, Problem
 from erpsyncd.service.formats import Unreadable, read_content
 from erpsyncd.service.tables import TableReader, kind_of
@@ -28,12 +40,19 @@ KIND, VERSION = "document", 1
 TENANT_KEYS = [
     "name",
     "url",
+    "environment",
+    "context",
     "soap_url",
     "rest_url",
     "protocol",
     "erpsync_services",
     "quote_services",
     "calls_per_second",
+    "language",
+    "time_zone",
+    "careful",
+    "drift",
+    "sync_all_after_save",
     "ca_file",
     "client_certificate",
     "client_key",
@@ -56,20 +75,12 @@ CONNECTION_KEYS = [
 #: Names that later releases give a meaning; nobody may use them for anything else until then.
 RESERVED_KEYS = frozenset(
     [
-        "careful",
-        "drift",
-        "environment",
-        "context",
-        "sync_all_after_save",
         "erp_connector",
         "user_groups",
         "associates",
         "templates",
-        "language",
-        "time_zone",
     ]
 )
-_LATER_KINDS = ("system-user", "refresh-token")
 #: The vendor's condition: no more than this many calls per second and tenant.
 _VENDOR_RATE = 10
 
@@ -170,7 +181,8 @@ def _read_tenant(table: TableReader) -> DocumentTenant:
     table.label = _label(name)
     table.refuse_unknown(TENANT_KEYS, RESERVED_KEYS)
     protocol = table.choice("protocol", tuple(Protocol), default=Protocol.SOAP)
-    url = table.text("url", url_problem)
+    environment, context = _read_environment(table)
+    url = table.text("url", url_problem, default=None if environment is None else "")
     soap_url = table.optional_text("soap_url", url_problem)
     rest_url = table.optional_text("rest_url", url_problem)
     if "client_key" in table and "client_certificate" not in table:
@@ -180,17 +192,24 @@ def _read_tenant(table: TableReader) -> DocumentTenant:
         spec=TenantSpec(
             name=name,
             url=url,
+            environment=environment,
+            context=context,
             soap_url=soap_url,
             rest_url=rest_url,
             protocol=Protocol(protocol or Protocol.SOAP),
             erpsync_services=table.whole("erpsync_services", 84, 88, default=86),
             quote_services=table.whole("quote_services", 83, 88, default=83),
             calls_per_second=table.rate("calls_per_second", default=10.0),
+            language=table.optional_text("language", language_problem),
+            time_zone=table.optional_text("time_zone", header_problem),
+            careful=table.truth("careful", default=False),
+            drift=DriftPolicy(table.choice("drift", tuple(DriftPolicy), default=DriftPolicy.REPORT) or "report"),
+            sync_all_after_save=table.truth("sync_all_after_save", default=False),
             ca_file=table.optional_text("ca_file", path_problem),
             client_certificate=table.optional_text("client_certificate", path_problem),
             client_key=table.optional_text("client_key", path_problem),
             proxy=_read_proxy(table, (url, soap_url, rest_url)),
-            auth=_read_auth(table.table("auth")),
+            auth=_read_auth(table.table("auth"), online=environment is not None),
         ),
     )
 
@@ -202,11 +221,23 @@ def _read_proxy(table: TableReader, urls: Iterable[str | None]) -> Template | No
     return template
 
 
-def _read_auth(table: TableReader | None) -> Auth:
-    word = table.choice("kind", tuple(AuthKind), later=_LATER_KINDS) if table else None
+def _read_environment(table: TableReader) -> tuple[Environment | None, str | None]:
+    """Return which of the vendor's worlds a tenant is in and who it is there; None where it is nobody's but its own."""
+    word = table.choice("environment", tuple(Environment)) if "environment" in table else None
+    context = table.optional_text("context", context_problem)
+    if ("environment" in table) is not ("context" in table):
+        lacking, given = ("context", "environment") if "environment" in table else ("environment", "context")
+        table.refuse(lacking, f"is missing: it goes with {given}")
+    return (None if word is None else Environment(word)), context
+
+
+def _read_auth(table: TableReader | None, *, online: bool) -> Auth:
+    word = table.choice("kind", tuple(AuthKind)) if table else None
     if table is None or word is None:
         return Auth(kind=AuthKind.PASSWORD, fields={})
     kind = AuthKind(word)
+    if kind in ONLINE_KINDS and not online:
+        table.refuse("kind", f'"{kind}" logs in at Online: it needs the tenant\'s environment and context')
     required, optional = AUTH_FIELDS[kind]
     table.refuse_unknown(("kind", *required, *optional), RESERVED_KEYS)
     names = (*required, *(name for name in optional if name in table))

@@ -78,6 +78,13 @@ class TenantDetail:
     auth_fields: Mapping[str, str]
     """`***`, or the reference where a value is one."""
 
+    environment: str | None
+    context: str | None
+    language: str | None
+    time_zone: str | None
+    careful: bool
+    drift: str
+    sync_all_after_save: bool
     ca_file: str | None
     client_certificate: str | None
     client_key: str | None
@@ -142,6 +149,13 @@ def get_tenant(connection: Connection, name: str, *, now: datetime) -> TenantDet
         calls_per_second=row.calls_per_second,
         auth_kind=row.auth_kind,
         auth_fields=_shown(row.auth_fields),
+        environment=row.environment,
+        context=row.context,
+        language=row.language,
+        time_zone=row.time_zone,
+        careful=row.careful,
+        drift=row.drift,
+        sync_all_after_save=row.sync_all_after_save,
         ca_file=row.ca_file,
         client_certificate=row.client_certificate,
         client_key=row.client_key,

@@ -53,7 +53,11 @@ def find_moved_values(document: Document, stored: StoredSide) -> Iterator[str]:
 
 def _moves(before: TenantSpec, now: TenantSpec) -> bool:
     """Whether somebody else may get what is sent to a tenant, or to the proxy before it."""
-    return before.origins != now.origins or before.ca_file != now.ca_file or _is_another(before.proxy, now.proxy)
+    return (
+        (before.origins, before.environment, before.context) != (now.origins, now.environment, now.context)
+        or before.ca_file != now.ca_file
+        or _is_another(before.proxy, now.proxy)
+    )
 
 
 def _is_another(before: Template | None, now: Template | None) -> bool:

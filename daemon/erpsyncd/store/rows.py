@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, CursorResult, Row, Select, select
 
 from erpsyncd.domain.connections import ConnectionTemplate, State, StoredConnection
 from erpsyncd.domain.secrets import Reference, not_known, parse_template
-from erpsyncd.domain.tenants import Auth, AuthKind, Protocol, Tenant, TenantSpec
+from erpsyncd.domain.tenants import Auth, AuthKind, DriftPolicy, Environment, Protocol, Tenant, TenantSpec
 from erpsyncd.errors import SecretUnknown
 from erpsyncd.store.sealing import (
     Sealer,
@@ -71,6 +71,13 @@ def read_tenant_spec(row: Row[Any], reader: TemplateReader) -> TenantSpec:
         erpsync_services=row.erpsync_services,
         quote_services=row.quote_services,
         calls_per_second=row.calls_per_second,
+        environment=None if row.environment is None else Environment(row.environment),
+        context=row.context,
+        language=row.language,
+        time_zone=row.time_zone,
+        careful=row.careful,
+        drift=DriftPolicy(row.drift),
+        sync_all_after_save=row.sync_all_after_save,
         ca_file=row.ca_file,
         client_certificate=row.client_certificate,
         client_key=row.client_key,
@@ -90,6 +97,13 @@ def write_tenant_spec(spec: TenantSpec, sealer: Sealer) -> Values:
         "erpsync_services": spec.erpsync_services,
         "quote_services": spec.quote_services,
         "calls_per_second": spec.calls_per_second,
+        "environment": spec.environment and spec.environment.value,
+        "context": spec.context,
+        "language": spec.language,
+        "time_zone": spec.time_zone,
+        "careful": spec.careful,
+        "drift": spec.drift.value,
+        "sync_all_after_save": spec.sync_all_after_save,
         "ca_file": spec.ca_file,
         "client_certificate": spec.client_certificate,
         "client_key": spec.client_key,

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
     text,
 )
@@ -25,7 +26,7 @@ from sqlalchemy import (
 from erpsyncd.store.columns import ForeignText, Json, RowId, UtcDateTime
 
 #: The revisions that this program knows, oldest first. A store at any other one is newer than the program.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 
 #: What a store must be at; alembic agrees, which a test proves, so that no start has to import it.
 HEAD = REVISIONS[-1]
@@ -82,6 +83,22 @@ tenants = Table(
     Column("client_certificate", Text),
     Column("client_key", Text),
     Column("proxy", Json),  # {"sealed": …}
+    Column("environment", Text),
+    Column("context", Text),
+    Column("language", Text),
+    Column("time_zone", Text),
+    Column("careful", Boolean, nullable=False, server_default=false()),
+    Column("drift", Text, nullable=False, server_default="report"),
+    Column("sync_all_after_save", Boolean, nullable=False, server_default=false()),
+    # As remembered, too.
+    Column("session", Json),  # {"sealed": …}: the ticket that the last pass used
+    Column("session_auth", Text),  # fingerprint of the credentials that it was given for
+    Column("session_until", UtcDateTime),
+    Column("tenant_state", Text),  # as the vendor's state API said last, and until when that is good
+    Column("tenant_state_until", UtcDateTime),
+    Column("endpoint", Text),
+    Column("api", Text),
+    Column("last_drift_at", UtcDateTime),
     sqlite_autoincrement=True,  # a removed tenant's number must not come back: leases carry it
 )
 
@@ -113,6 +130,8 @@ connections = Table(
     Column("error", ForeignText),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # As described, too.
+    Column("names", Json),  # {"erp_connector": …, "user_groups": […], "associates": […]}, where given by name
     UniqueConstraint("tenant_id", "key"),
     sqlite_autoincrement=True,  # intents and passes carry these numbers
 )
@@ -181,7 +200,52 @@ intents = Table(
     Column("sent_at", UtcDateTime, nullable=False),
     Column("sent_boot_id", Text),
     Column("sent_uptime", Float),  # seconds since that start of the sending machine
+    Column("step", Text),  # of a save in several steps
+    Column("snapshot", Json),  # {"sealed": …}: what stood there before the first step
     sqlite_autoincrement=True,  # so that a late settlement cannot hit another intent
+)
+
+#: What a tenant's lists of connectors, groups and associates held when they were last read.
+tenant_lists = Table(
+    "tenant_lists",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("tenant_id", RowId, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("items", Json, nullable=False),
+    Column("read_at", UtcDateTime, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+)
+
+#: What a look at the tenant found to differ, field by field, as long as it does.
+drifts = Table(
+    "drifts",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("connection_id", RowId, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("field", Text, nullable=False),  # empty where it is about the connection as a whole
+    Column("kind", Text, nullable=False),
+    Column("desired", Json),  # of what is no secret
+    Column("applied", Text),  # a fingerprint
+    Column("observed", Json),  # of what is no secret
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    UniqueConstraint("connection_id", "field"),
+)
+
+#: What an operator decided about a field that differs.
+drift_decisions = Table(
+    "drift_decisions",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("connection_id", RowId, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
+    Column("field", Text, nullable=False),  # empty for all of the connection
+    Column("decision", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime),
+    Column("observed_fingerprint", Text),
+    UniqueConstraint("connection_id", "field"),
 )
 
 runs = Table(
@@ -231,6 +295,7 @@ checks = Table(
     Column("first_at", UtcDateTime, nullable=False),
     Column("last_at", UtcDateTime, nullable=False, index=True),
     Column("times", Integer, nullable=False),
+    Column("response", Json),  # the whole answer; NULL in rows of older releases
 )
 Index("ix_checks_tenant_operation", checks.c.tenant, checks.c.operation, checks.c.id)
 
