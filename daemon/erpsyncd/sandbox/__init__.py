@@ -12,6 +12,7 @@ from erpsyncd.sandbox.faults import Action, Answer, Drop, Hang, Raise, Rule, Whe
 from erpsyncd.sandbox.journal import Call, Peaks
 from erpsyncd.sandbox.options import Absent, ConfigReading, RestErrors, SandboxConnector, SandboxTenant
 from erpsyncd.sandbox.server import SandboxServer
+from erpsyncd.sandbox.states import SandboxState
 from erpsyncd.sandbox.tenant import TenantState
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "SandboxConnection",
     "SandboxConnector",
     "SandboxServer",
+    "SandboxState",
     "SandboxTenant",
     "TenantState",
     "When",

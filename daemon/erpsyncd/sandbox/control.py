@@ -8,6 +8,7 @@ from typing import Any
 from erpsyncd.sandbox.dispatch import RESERVED, Dispatcher
 from erpsyncd.sandbox.faults import rule_from_json
 from erpsyncd.sandbox.messages import Reply, Request, json_reply
+from erpsyncd.sandbox.states import changed_state
 
 PREFIX = f"/{RESERVED}/"
 
@@ -19,10 +20,8 @@ def answer(dispatcher: Dispatcher, request: Request) -> Reply:
             return json_reply(state(dispatcher, request.parameter("tenant")))
         case "GET", "calls":
             return json_reply({"calls": _calls(dispatcher, request)})
-        case "POST", "expire-tickets":
-            return _expire_tickets(dispatcher, request)
-        case "POST", "faults":
-            return _add_faults(dispatcher, request)
+        case "POST", name if name in _POSTS:
+            return _POSTS[name](dispatcher, request)
         case "DELETE", "faults":
             dispatcher.faults.clear()
             return Reply(status=204)
@@ -66,6 +65,19 @@ def _expire_tickets(dispatcher: Dispatcher, request: Request) -> Reply:
     return json_reply({"expired": expired})
 
 
+def _change_state(dispatcher: Dispatcher, request: Request) -> Reply:
+    """Change what is said of a tenant, and whether it runs; members that are not named stay as they are."""
+    try:
+        document = json.loads(request.body or b"{}")
+        tenant = dispatcher.tenants.find(str(document["tenant"]))
+        if tenant is None:
+            return json_reply({"error": f"there is no tenant {document['tenant']}"}, 404)
+        tenant.configure(online=changed_state(tenant.options.online, request.body))
+    except (ValueError, LookupError, TypeError) as exc:
+        return json_reply({"error": f"the body does not say which state which tenant has: {exc}"}, 400)
+    return Reply(status=204)
+
+
 def _add_faults(dispatcher: Dispatcher, request: Request) -> Reply:
     """Take one rule or a list of them; all or none."""
     try:
@@ -75,3 +87,6 @@ def _add_faults(dispatcher: Dispatcher, request: Request) -> Reply:
         return json_reply({"error": str(exc)}, 400)
     dispatcher.faults.add(*rules)
     return json_reply({"rules": len(rules)}, 201)
+
+
+_POSTS = {"expire-tickets": _expire_tickets, "tenant-state": _change_state, "faults": _add_faults}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from erpsyncd.sandbox import rest, soap
+from erpsyncd.sandbox import rest, soap, states
 from erpsyncd.sandbox.contract import AGENTS, Operation
 from erpsyncd.sandbox.faults import Action, Answer, Drop, Faults, Hang, Raise, When
 from erpsyncd.sandbox.journal import Call, Journal
@@ -85,6 +85,7 @@ class Dispatcher:
     def tenant_of(self, path: str) -> str | None:
         """Return the lower case tenant that a path belongs to, if it is an address of this sandbox."""
         match = _SOAP.fullmatch(path) or _REST.fullmatch(path) or _VERSION.fullmatch(path)
+        match = match or states.STATE_PATH.fullmatch(path)
         return match["tenant"].lower() if match else None
 
     def answer(self, request: Request) -> Reply | Hangup:
@@ -93,6 +94,8 @@ class Dispatcher:
             return self._answer_soap(request, match)
         if match := _REST.fullmatch(request.path):
             return self._answer_rest(request, match)
+        if match := states.STATE_PATH.fullmatch(request.path):
+            return self._answer_state(request, match["tenant"])
         match = _VERSION.fullmatch(request.path)
         if match and self.tenants.find(match["tenant"]):
             return self._answer_version(request, match["tenant"])
@@ -105,7 +108,12 @@ class Dispatcher:
             return html_reply(404, "File or directory not found.")
         call = _call(tenant, request, services=services, agent=agent, operation=soap.action_operation(request))
         course = _Course(dispatcher=self, tenant=tenant, call=call)
-        return course.run(lambda: soap.answer(tenant, request, services, agent, course.work))
+        return course.run(
+            lambda: (
+                states.turned_away(tenant.options.online, request)
+                or soap.answer(tenant, request, services, agent, course.work)
+            )
+        )
 
     def _answer_rest(self, request: Request, match: re.Match[str]) -> Reply | Hangup:
         tenant = self.tenants.find(match["tenant"])
@@ -116,7 +124,22 @@ class Dispatcher:
         name = operation.name if operation else match["operation"]
         call = _call(tenant, request, services=None, agent=agent, operation=name)
         course = _Course(dispatcher=self, tenant=tenant, call=call)
-        return course.run(lambda: rest.answer(tenant, request, operation, course.work))
+        return course.run(
+            lambda: (
+                states.turned_away(tenant.options.online, request)
+                or rest.answer(tenant, request, operation, course.work)
+            )
+        )
+
+    def _answer_state(self, request: Request, name: str) -> Reply | Hangup:
+        tenant = self.tenants.find(name)
+        if tenant is None:
+            return json_reply({"Message": f"No tenant {name} is known."}, 404)
+        call = _call(tenant, request, services=None, agent="State", operation=states.OPERATION)
+        course = _Course(dispatcher=self, tenant=tenant, call=call)
+        return course.run(
+            lambda: states.state_reply(tenant.options.online, request, asked_for=name, base_url=self.base_url)
+        )
 
     def _answer_version(self, request: Request, tenant: str) -> Reply:
         """Answer `GET {api}`, which needs no login and is a page for people unless JSON is asked for."""

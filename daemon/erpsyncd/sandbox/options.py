@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from erpsyncd.sandbox.states import SandboxState
+
 ALL_SERVICES = frozenset(range(83, 89))
 
 
@@ -96,6 +98,9 @@ class SandboxTenant:
 
     cursor_every: int = 3
     """The sync engine moves MostRecentTimestamp before every Nth read of a connection, and after every save."""
+
+    online: SandboxState = field(default_factory=SandboxState)
+    """What the state service says of it, where it lives and whether it runs (Online)."""
 
     def __post_init__(self) -> None:
         if self.cursor_every < 1:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from erpsyncd.sandbox import control
 from erpsyncd.sandbox.dispatch import Dispatcher, Hook, Tenants
+from erpsyncd.sandbox.doors import Doors
 from erpsyncd.sandbox.faults import Faults, Rule
 from erpsyncd.sandbox.journal import Call, Journal, Peaks
 from erpsyncd.sandbox.messages import Hangup, Reply, Request
@@ -53,6 +54,7 @@ class SandboxServer:
         )
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
+        self._doors = Doors(self._family, self._answer, self._dispatcher.tenant_of)
 
     # Life.
 
@@ -76,6 +78,7 @@ class SandboxServer:
         if self._server is None or self._thread is None:
             return
         self.faults.close()
+        self._doors.close_all()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -108,6 +111,14 @@ class SandboxServer:
     def tenant_url(self, name: str) -> str:
         """Return the address of one tenant."""
         return f"{self.url}/{name}"
+
+    def open_door(self) -> str:
+        """Listen at one more port, too, and return its base URL: tenants can move there, see `SandboxState`."""
+        return self._doors.open(self._address[0])
+
+    def close_door(self, url: str) -> None:
+        """Stop listening there: connections are refused from now on."""
+        self._doors.close(url)
 
     # What tests ask and change.
 
