@@ -46,6 +46,8 @@ MEANING: Mapping[str, str] = {
     "tenant.finished": "A tenant's pass ended: its one line to keep.",
     "tenant.parked": "A tenant failed too often in a row, and is left alone until then.",
     "tenant.skipped": "A tenant was left alone: parked, or another process works on it.",
+    "tenant_state.read": "The vendor said of a tenant of Online whether it runs, where, and until when that is good.",
+    "tenant_state.unread": "The vendor could not be asked for a tenant's state; what was known of it before counts.",
 }
 
 

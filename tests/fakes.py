@@ -13,6 +13,8 @@ from erpsyncd.domain.ports import BeforeSend, TenantApi
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.state_ports import Whereabouts
+from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Credentials, TenantSpec
 from erpsyncd.errors import RemoteUnreachable
 
@@ -37,6 +39,16 @@ class FakeTenant:
     hold: Callable[[str], Awaitable[None]] | None = None
     """Awaited before a writing call is about to leave."""
 
+    reported: ReportedState | Exception = field(default_factory=lambda: ReportedState(word="Running", is_running=True))
+    """What the vendor says of it, or why nobody knows."""
+
+    asked: int = 0
+    """How often the vendor was asked."""
+
+    trusted: bool = True
+    """Whether its address may be sent credentials."""
+
+    whereabouts: Whereabouts | None = None
     credentials: Credentials | None = None
     proxy: Proxy | None = None
     read_only: bool | None = None
@@ -129,11 +141,34 @@ class FakeTenants:
     def __getitem__(self, name: str) -> FakeTenant:
         return self.by_name[name]
 
+    async def read_state(
+        self, tenant: TenantSpec, *, proxy: Proxy | None = None, only_once: bool = False
+    ) -> ReportedState:
+        """See the port."""
+        del proxy, only_once
+        fake = self.by_name[tenant.name]
+        fake.asked += 1
+        if isinstance(fake.reported, Exception):
+            raise fake.reported
+        return fake.reported
+
+    def trusts(self, tenant: TenantSpec, state: ReportedState) -> bool:
+        """See the port."""
+        del state
+        return self.by_name[tenant.name].trusted
+
     @asynccontextmanager
     async def open(
-        self, tenant: TenantSpec, credentials: Credentials, *, proxy: Proxy | None = None, read_only: bool = False
+        self,
+        tenant: TenantSpec,
+        credentials: Credentials,
+        *,
+        proxy: Proxy | None = None,
+        read_only: bool = False,
+        whereabouts: Whereabouts | None = None,
     ) -> AsyncIterator[TenantApi]:
         """See the port."""
         fake = self.by_name[tenant.name]
+        fake.whereabouts = whereabouts
         fake.credentials, fake.proxy, fake.read_only = credentials, proxy, read_only
         yield fake

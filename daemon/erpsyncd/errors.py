@@ -21,6 +21,7 @@ DaemonError
    ├─ SecretUnusable         what a reference resolves to cannot be sent
    ├─ Undecided              replaced, missing, exists: an operator has to decide
    └─ RemoteError(operation)
+      ├─ TenantNotRunning       the vendor says that the tenant does not run: nothing has failed
       ├─ TemporaryRemoteError   the same call may work later
       │  ├─ RemoteUnreachable      never left (connect, TLS, pool, proxy or local protocol failure)
       │  │  └─ ProxyUnauthorized      the tenant's proxy refused its credentials; ends the pass over that tenant
@@ -30,6 +31,8 @@ DaemonError
          ├─ RemoteFault            SOAP fault, Succeeded=false, an error object
          ├─ RemoteForbidden        403 after a fresh login: this operation is not granted
          ├─ RemoteNotFound         404, 421: wrong address; the message names the setting
+         │  └─ Misdirected            421: the tenant is served elsewhere
+         ├─ UntrustedAddress       a tenant's state names an address that credentials are not sent to
          ├─ RemoteRejected         any other 3xx or 4xx
          └─ MalformedResponse      an answer that cannot be read
 
@@ -245,6 +248,20 @@ class RemoteError(ConnectionFailed):
         self.effect = effect or self.default_effect
 
 
+class TenantNotRunning(RemoteError):
+    """The vendor says that the tenant does not run now. What was called for it waits, and has not failed."""
+
+    exit_code = 75
+    error_class = "parked"
+
+    def __init__(
+        self, operation: str, message: str, *, effect: Effect | None = None, needs_operator: bool = False
+    ) -> None:
+        super().__init__(operation, message, effect=effect)
+        #: Whether that does not end by itself.
+        self.needs_operator = needs_operator
+
+
 class TemporaryRemoteError(RemoteError):
     """The same call may work later."""
 
@@ -308,6 +325,17 @@ class RemoteNotFound(PermanentRemoteError):
 
     error_class = "not_found"
     default_effect = Effect.REFUSED
+
+
+class Misdirected(RemoteNotFound):
+    """The tenant is not served at this host."""
+
+
+class UntrustedAddress(PermanentRemoteError):
+    """A tenant's state names an address outside of its environment; nothing was sent there."""
+
+    error_class = "untrusted_address"
+    default_effect = Effect.NEVER_SENT
 
 
 class RemoteRejected(PermanentRemoteError):

@@ -36,6 +36,7 @@ def _new_columns() -> tuple[tuple[str, sa.Column[Any]], ...]:
         ("tenants", sa.Column("session_auth", sa.Text())),
         ("tenants", sa.Column("session_until", MOMENT)),
         ("tenants", sa.Column("tenant_state", sa.Text())),
+        ("tenants", sa.Column("tenant_running", sa.Boolean())),
         ("tenants", sa.Column("tenant_state_until", MOMENT)),
         ("tenants", sa.Column("endpoint", sa.Text())),
         ("tenants", sa.Column("api", sa.Text())),

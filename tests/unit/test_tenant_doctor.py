@@ -17,6 +17,8 @@ from erpsyncd.domain.ports import ExaminableApi, TenantInspector
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Reference, Scheme, Secret, parse_template
+from erpsyncd.domain.state_ports import Whereabouts
+from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Auth, AuthKind, Credentials, Protocol, Tenant, TenantSpec
 from erpsyncd.errors import (
     ConfigurationError,
@@ -46,6 +48,7 @@ class Examined(FakeTenant):
     greeting: Greeting | RemoteError = FRESH
     reports: tuple[ContractReport, ...] = ()
     opened: list[bool] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
     proxies: list[Proxy | None] = field(default_factory=list)
 
     async def log_in(self) -> None:
@@ -63,10 +66,30 @@ class Examined(FakeTenant):
     async def contracts(self) -> tuple[ContractReport, ...]:
         return self.reports
 
+    async def read_state(
+        self, tenant: TenantSpec, *, proxy: Proxy | None = None, only_once: bool = False
+    ) -> ReportedState:
+        del tenant, proxy, only_once
+        if isinstance(self.reported, Exception):
+            raise self.reported
+        return self.reported
+
+    def trusts(self, tenant: TenantSpec, state: ReportedState) -> bool:
+        del tenant, state
+        return self.trusted
+
     @asynccontextmanager
     async def open(
-        self, _tenant: TenantSpec, credentials: Credentials, *, proxy: Proxy | None = None, read_only: bool = False
+        self,
+        tenant: TenantSpec,
+        credentials: Credentials,
+        *,
+        proxy: Proxy | None = None,
+        read_only: bool = False,
+        whereabouts: Whereabouts | None = None,
     ) -> AsyncIterator[ExaminableApi]:
+        self.urls.append(tenant.url)
+        self.whereabouts = whereabouts
         self.opened.append(read_only)
         self.proxies.append(proxy)
         self.credentials = credentials
@@ -84,7 +107,7 @@ def doctor_of(fake: Examined, protocol: Protocol = Protocol.SOAP, **fields: Any)
     auth = Auth(
         kind=AuthKind.PASSWORD, fields={"username": parse_template("u"), "password": parse_template("@{env:P}")}
     )
-    spec = {name: fields.pop(name) for name in ("url", "proxy") if name in fields}
+    spec = {name: fields.pop(name) for name in ("url", "proxy", "environment", "context") if name in fields}
     resolved = Resolved(values={PASSWORD: Secret("secret")}, reasons={})
     own: dict[str, Any] = {name: fields.pop(name) for name in ("resolved", "retry") if name in fields}
     return TenantDoctor(

@@ -67,14 +67,23 @@ def tenant_as_text(detail: TenantDetail) -> str:
     return f"{one_line(view.name)}\n\n{facts(pairs)}"
 
 
+def _said(detail: TenantDetail) -> str:
+    view = detail.view
+    if view.tenant_state is None:
+        return "not asked yet"
+    until = f", good until {local(view.tenant_state_until)}" if view.tenant_state_until else ""
+    return f"{view.tenant_state}, at {view.endpoint or 'no address'}{until}"
+
+
 def _called_at(detail: TenantDetail) -> str:
     view = detail.view
+    online = detail.environment is not None
     if view.protocol == "soap":
-        address = detail.soap_url or view.url
+        address = detail.soap_url or (view.endpoint if online else None) or view.url
         base = soap_base(address, overridden=detail.soap_url is not None) if address else ""
         called = f"{base}/Services{detail.erpsync_services}"
     else:
-        address = detail.rest_url or view.url
+        address = detail.rest_url or (detail.api if online else None) or view.url
         called = rest_base(address) if address else ""
     return f"{called} ({view.protocol})" if address else f"where its environment says ({view.protocol})"
 
@@ -133,6 +142,9 @@ def _history(history: Sequence[PastOutcome]) -> Iterator[str]:
 
 def _tenant_state(detail: TenantDetail) -> str:
     view = detail.view
+    if view.state == "parked" and view.is_running is False:
+        until = f", asked again from {local(view.parked_until)}" if view.parked_until else ""
+        return f"parked: the vendor says {view.tenant_state}{until}"
     if view.state == "parked" and view.parked_until is not None:
         return f"parked until {local(view.parked_until)}, after {view.transient_failures} failures in a row"
     return {"refused": "refused: the credentials are not tried again until they change"}.get(view.state, view.state)

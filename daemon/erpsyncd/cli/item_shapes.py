@@ -104,6 +104,7 @@ CHANGED_RECORD = {
 # Tenants -------------------------------------------------------------------------------------------------------
 
 _TENANT_STATE = words("active", "paused", "incomplete", "refused", "parked")
+_REPORTED = {"tenant_state": or_null(TEXT), "is_running": or_null(TRUTH), "tenant_state_until": or_null(MOMENT)}
 TENANT = record(
     name=TEXT,
     url=TEXT,
@@ -116,6 +117,8 @@ TENANT = record(
     connections=COUNT,
     in_sync=COUNT,
     last_checked_at=or_null(MOMENT),
+    **_REPORTED,
+    endpoint=or_null(TEXT),
 )
 COUNTS = record(**{str(state): COUNT for state in State})
 _AUTH_FIELDS = {name for known in AUTH_FIELDS.values() for names in known for name in names}
@@ -130,6 +133,7 @@ TENANT_DETAIL = record(
     auth_fields=mapping(HIDDEN, sorted(_AUTH_FIELDS)),
     environment=or_null(words(Environment)),
     context=or_null(TEXT),
+    api=or_null(TEXT),
     language=or_null(TEXT),
     time_zone=or_null(TEXT),
     careful=TRUTH,
@@ -152,6 +156,7 @@ STANDING = record(
     parked_until=or_null(MOMENT),
     transient_failures=COUNT,
     quote_is_ok=or_null(TRUTH),
+    **_REPORTED,
     counts=mapping(COUNT, State),
 )
 ATTENTION = record(

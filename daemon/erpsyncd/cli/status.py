@@ -24,6 +24,9 @@ _SCREEN = 10
 _NAME = 30
 _SENTENCE = 150
 
+#: What the moment of an item is, where it is not the next try.
+_UNTIL = {"parked": "until", "not_running": "asked again"}
+
 #: How often a pass is to begin where the schedule is a cron expression, which may well have its nights off.
 _EXPECTED_OF_CRON = timedelta(days=1)
 
@@ -81,7 +84,7 @@ def _screen(overview: Overview, items: Sequence[Item], next_run: str) -> Iterato
 def _lines(items: Sequence[Item]) -> Iterator[str]:
     for item in items[:_SCREEN]:
         where = "/".join(filter(None, (item.tenant, item.key)))
-        until = f" ({'until' if item.reason == 'parked' else 'next try'} {local(item.until)})" if item.until else ""
+        until = f" ({_UNTIL.get(item.reason, 'next try')} {local(item.until)})" if item.until else ""
         yield paragraph(f"{f'{where}: ' if where else ''}{cut(one_line(item.what), _SENTENCE)}{until}", rest="  ")
         yield f"    {item.do}"
     if items[_SCREEN:]:

@@ -50,8 +50,10 @@ def list_tenants(invocation: Invocation, *, selection: Selection, limit: int | N
         "protocol": "PROTOCOL",
         "state": "STATE",
         "connections": "CONNECTIONS",
-        "url": "URL",
+        "address": "URL",
     }
+    if any(tenant.tenant_state for tenant in items):  # somebody is at Online
+        headings |= {"tenant_state": "ONLINE", "tenant_state_until": "GOOD UNTIL"}
     show_items(invocation, "tenants", headings, items)
 
 

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 
 from erpsyncd.domain.items import Item, Severity, command, connections_are, in_words, without_command
 from erpsyncd.domain.standing import WAITING, LastRun, Overview, TenantFailure, TenantStanding
+from erpsyncd.domain.tenant_states import for_operators
 from erpsyncd.domain.troubles import trouble_items
 
 #: Reasons in their order. What a failed connection is called (its error class) is none of them: it comes as `failed`.
 _ORDER = (
     "overdue",
     "refused",
+    "not_running",
     "unsafe_plan",
     "in_doubt",
     "replaced",
@@ -135,6 +137,8 @@ def _tenant(tenant: TenantStanding) -> Iterator[Item]:
             what="the credentials were never given to this store",
             do=command("tenants", "edit", tenant.name, "--ask-secret"),
         )
+    elif tenant.state == "parked" and tenant.is_running is False:
+        yield _stopped(tenant)
     elif tenant.state == "parked":
         yield Item(
             severity=Severity.WARNING,
@@ -160,6 +164,21 @@ def _tenant(tenant: TenantStanding) -> Iterator[Item]:
             what="HasConnections says that our user has no Quote connection",
             do=command("checks", "list", "--tenant", tenant.name),
         )
+
+
+def _stopped(tenant: TenantStanding) -> Item:
+    """Return what there is to say of a tenant of Online that does not run: it passes, or somebody has to act."""
+    word = tenant.tenant_state or ""
+    why = for_operators(word)
+    remove = word in ("Deleted", "Deleting")
+    return Item(
+        severity=Severity.ERROR if why else Severity.NOTICE,
+        reason="not_running" if why else "parked",
+        tenant=tenant.name,
+        what=f"the vendor says {word}{f': {why}' if why else ', so the tenant is left alone; that ends by itself'}",
+        until=tenant.parked_until,
+        do=command("tenants", "remove" if remove else "test", tenant.name),
+    )
 
 
 def _failures(failures: Iterable[TenantFailure]) -> Iterator[Item]:

@@ -18,6 +18,8 @@ from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference, Secret
+from erpsyncd.domain.state_ports import TenantStates, Whereabouts
+from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Credentials, Tenant, TenantId, TenantSpec
 
 StillAllowed: TypeAlias = Callable[[], bool]
@@ -64,15 +66,23 @@ class TenantApi(Protocol):
         ...
 
 
-class TenantApis(Protocol):
+class TenantApis(TenantStates, Protocol):
     """Opens tenants."""
 
     def open(
-        self, tenant: TenantSpec, credentials: Credentials, *, proxy: Proxy | None = None, read_only: bool = False
+        self,
+        tenant: TenantSpec,
+        credentials: Credentials,
+        *,
+        proxy: Proxy | None = None,
+        read_only: bool = False,
+        whereabouts: Whereabouts | None = None,
     ) -> AbstractAsyncContextManager[TenantApi]:
         """Return a client for one pass. Nothing is sent before its first call; read-only ones cannot write.
 
-        Entering it raises `ConfigurationError` where the tenant's address, certificates or proxy cannot be used.
+        With `whereabouts`, calls go where the tenant is, also when that changes, and raise `TenantNotRunning` once
+        it does not run. Entering it raises `ConfigurationError` where the tenant's address, certificates or proxy
+        cannot be used.
         """
         ...
 
@@ -125,11 +135,17 @@ class TenantInspector(Protocol):
         ...
 
 
-class ExaminableApis(Protocol):
+class ExaminableApis(TenantStates, Protocol):
     """Opens tenants for their doctor."""
 
     def open(
-        self, tenant: TenantSpec, credentials: Credentials, *, proxy: Proxy | None = None, read_only: bool = False
+        self,
+        tenant: TenantSpec,
+        credentials: Credentials,
+        *,
+        proxy: Proxy | None = None,
+        read_only: bool = False,
+        whereabouts: Whereabouts | None = None,
     ) -> AbstractAsyncContextManager[ExaminableApi]:
         """Return a client, as `TenantApis.open` does."""
         ...
@@ -186,6 +202,10 @@ class PassStore(Protocol):
         transient_failures: int,
     ) -> None:
         """Record what the pass learned about the tenant as a whole."""
+        ...
+
+    async def remember_state(self, lease: Lease, state: ReportedState, *, at: datetime) -> None:
+        """Record how the vendor says that the tenant is; what waits in one that does not run becomes `parked`."""
         ...
 
     async def references(self, tenant_id: TenantId) -> Mapping[Reference, str | None]:

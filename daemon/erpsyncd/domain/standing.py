@@ -43,9 +43,17 @@ class TenantStanding:
     """`paused`, `incomplete` or `refused` (its credentials), `parked` (until `parked_until`) or `active`."""
 
     parked_until: datetime | None = None
+    """Because of failures in a row; or, where `is_running` is false, because the vendor says that it does not run."""
+
     transient_failures: int = 0
     quote_is_ok: bool | None = None
     """The last HasConnections answer; None where there is none."""
+
+    tenant_state: str | None = None
+    """The vendor's word for a tenant of Online, such as `Running`; None where it was not asked."""
+
+    is_running: bool | None = None
+    tenant_state_until: datetime | None = None
 
     counts: Mapping[State, int] = field(default_factory=dict)
     """Its connections by state; states that none is in are left out."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from erpsyncd.domain.secrets import Secret, Template
+from erpsyncd.domain.tenant_states import ReportedState
 
 TenantId: TypeAlias = int
 
@@ -182,11 +183,19 @@ class Tenant:
     """Fingerprint of the credentials that the tenant refused; None when it refused none."""
 
     last_checked_at: datetime | None = None
+    reported: ReportedState | None = None
+    """What the vendor last said of a tenant of Online, and until when that is good."""
 
     @property
     def name(self) -> str:
         """The name that operators gave it."""
         return self.spec.name
+
+
+def located(tenant: TenantSpec, state: ReportedState) -> TenantSpec:
+    """Return a tenant at the address that its state names. `soap_url` and `rest_url` override it, `url` does not."""
+    endpoint = state.endpoint or state.api.removesuffix("/api")
+    return replace(tenant, url=endpoint, rest_url=tenant.rest_url or state.api or None)
 
 
 _INSTALLATION = re.compile(r"(^|/)Cust\d+$", re.IGNORECASE)

@@ -28,11 +28,12 @@ def check_base_url(tenant: str, setting: str, url: str) -> None:
         raise ConfigurationError(f"tenant {tenant}: {setting} must begin with https:// and name a host")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError(f"tenant {tenant}: {setting} must hold neither a username nor a query")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"tenant {tenant}: {setting} must be https; plain http is for this machine only")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, by its name or its number."""
     if host == "localhost":
         return True
     try:

@@ -14,6 +14,7 @@ from erpsyncd.netserver.authentication import Session
 from erpsyncd.netserver.calls import Exchange, hiding
 from erpsyncd.netserver.failures import NOT_FOUND_FAULT, SessionLost
 from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.places import Places
 from erpsyncd.netserver.retries import attempts
 from erpsyncd.netserver.transport import Transport
 
@@ -47,9 +48,11 @@ class Dialect(Protocol):
 class Caller:
     """Performs exchanges on one tenant's transport."""
 
-    def __init__(self, transport: Transport, limits: RemoteLimits) -> None:
+    def __init__(self, transport: Transport, limits: RemoteLimits, places: Places | None = None) -> None:
+        """`places` knows where a tenant of Online is; others are where they are described."""
         self._transport = transport
         self._limits = limits
+        self._places = places
 
     async def perform(self, exchange: Exchange[T], credential: Secret, before_send: BeforeSend | None = None) -> T:
         """Carry out one exchange, again where that helps and cannot harm.
@@ -62,6 +65,8 @@ class Caller:
         """
         async for attempt in attempts(self._limits, repeatable=exchange.repeatable):
             with attempt:
+                if self._places is not None:
+                    return await self._places.carry_out(exchange, credential, self._transport, before_send)
                 call = exchange.write(credential)
                 return exchange.read(call, await self._transport.send(call, before_send))
         raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker

@@ -10,16 +10,21 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 
 from erpsyncd.domain.proxies import Proxy
+from erpsyncd.domain.state_ports import Whereabouts
+from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Credentials, Environment, Protocol, TenantSpec
+from erpsyncd.errors import RemoteError
 from erpsyncd.netserver.addresses import check_base_url, check_proxy
 from erpsyncd.netserver.api import Caller, NetServerApi
 from erpsyncd.netserver.authentication import FixedSession, LoginSession, Session
 from erpsyncd.netserver.inspection import NetServerInspector
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.network import Wire, http_client, network
+from erpsyncd.netserver.places import Places
 from erpsyncd.netserver.rate import RateLimiter
 from erpsyncd.netserver.rest import RestDialect
 from erpsyncd.netserver.soap import SoapDialect
+from erpsyncd.netserver.tenant_states import check_addresses, fetch_state
 from erpsyncd.netserver.tls import Tls, own_tls, tls_context
 from erpsyncd.netserver.transport import Transport
 
@@ -52,7 +57,13 @@ class NetServerApis:
 
     @asynccontextmanager
     async def open(
-        self, tenant: TenantSpec, credentials: Credentials, *, proxy: Proxy | None = None, read_only: bool = False
+        self,
+        tenant: TenantSpec,
+        credentials: Credentials,
+        *,
+        proxy: Proxy | None = None,
+        read_only: bool = False,
+        whereabouts: Whereabouts | None = None,
     ) -> AsyncIterator[NetServerApi]:
         """Yield a client for one pass. Nothing is sent before its first call; read-only ones cannot write.
 
@@ -60,9 +71,11 @@ class NetServerApis:
             ConfigurationError: the address, the credentials, the certificates or the proxy cannot be used as they
                 are.
         """
+        places = Places(tenant, whereabouts) if whereabouts is not None else None
+        tenant = places.tenant if places is not None else tenant
         dialect = _dialect(tenant, credentials, proxy)
         async with self._transport(tenant, proxy, read_only=read_only) as transport:
-            caller = Caller(transport, self._limits)
+            caller = Caller(transport, self._limits, places)
             session = _session(dialect, caller, self._clock)
             try:
                 yield NetServerApi(dialect, session, caller)
@@ -79,6 +92,33 @@ class NetServerApis:
         _check_address(tenant, proxy)
         async with self._transport(tenant, proxy, read_only=True) as transport:
             yield NetServerInspector(tenant, transport, self._limits)
+
+    async def read_state(
+        self, tenant: TenantSpec, *, proxy: Proxy | None = None, only_once: bool = False
+    ) -> ReportedState:
+        """Ask for the state of a tenant that has an environment, at the rate of everything else that is sent for it.
+
+        Raises:
+            ConfigurationError: the environment's address, the certificates or the proxy cannot be used as they are.
+            RemoteError: there was no answer that can be read.
+        """
+        host = self._host(tenant)
+        check_base_url(tenant.name, f"online.{tenant.environment}", host)
+        check_proxy(tenant.name, host, proxy.address if proxy is not None else None)
+        async with self._transport(tenant, proxy, read_only=True) as transport:
+            return await fetch_state(transport, host, tenant.context or "", self._limits, only_once=only_once)
+
+    def trusts(self, tenant: TenantSpec, state: ReportedState) -> bool:
+        """Say whether credentials may be sent where an earlier answer says that the tenant is."""
+        try:
+            check_addresses(state, self._host(tenant))
+        except RemoteError:
+            return False
+        return True
+
+    def _host(self, tenant: TenantSpec) -> str:
+        assert tenant.environment is not None, "only tenants of Online have a state"
+        return self._hosts[tenant.environment]
 
     @asynccontextmanager
     async def _transport(self, tenant: TenantSpec, proxy: Proxy | None, *, read_only: bool) -> AsyncIterator[Transport]:

@@ -16,6 +16,7 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import (
     Effect,
     MalformedResponse,
+    Misdirected,
     OutcomeUnknown,
     RemoteError,
     RemoteFault,
@@ -240,7 +241,7 @@ def _proxy_unauthorized(call: Call, reply: Reply, _fault: Fault | None) -> Excep
 
 def _misdirected(call: Call, reply: Reply, _fault: Fault | None) -> Exception:
     message = f"{call.endpoint.where} does not serve this tenant ({reply.status}); set url to its current host"
-    return RemoteNotFound(call.endpoint.operation, message)
+    return Misdirected(call.endpoint.operation, message)
 
 
 def _not_now(call: Call, reply: Reply, fault: Fault | None) -> Exception:

@@ -25,6 +25,7 @@ from erpsyncd.service.document import read_entries
 from erpsyncd.service.policy import Policy
 from erpsyncd.service.remote import LeaseHolder, Remote
 from erpsyncd.service.secrets import SecretResolver
+from erpsyncd.service.whereabouts import find_whereabouts
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -61,7 +62,12 @@ class Adoption:
             fingerprint = self.store.fingerprinter.of_credentials(credentials)
             if self.tenant.refused_auth == fingerprint:
                 raise refused_before(self.tenant.name)
-            async with self.apis.open(self.tenant.spec, credentials, proxy=proxy, read_only=True) as api:
+            whereabouts = await find_whereabouts(
+                self.tenant, self.apis, proxy, store=self.store, lease=self._lease, now=self.now
+            )
+            async with self.apis.open(
+                self.tenant.spec, credentials, proxy=proxy, read_only=True, whereabouts=whereabouts
+            ) as api:
                 remote = Remote(
                     api=api,
                     store=self.store,

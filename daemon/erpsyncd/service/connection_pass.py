@@ -19,6 +19,7 @@ from erpsyncd.errors import (
     NotTried,
     RemoteError,
     SecretUnknown,
+    TenantNotRunning,
     Unauthorized,
     Undecided,
 )
@@ -114,6 +115,10 @@ class ConnectionPass:
             self.recorder.report(self._skipped(stored.key, error, kind))
             return
         uncertain = intent_id is not None and isinstance(error, RemoteError) and error.effect is Effect.UNCERTAIN
+        if isinstance(error, TenantNotRunning):
+            # What may have been done stays open until it runs again; all of it costs no attempt.
+            await self.recorder.park(stored, self._skipped(stored.key, error, kind), None if uncertain else intent_id)
+            return
         attempts = stored.attempts + 1
         await self.recorder.settle(
             stored,
@@ -250,7 +255,7 @@ class ConnectionPass:
         else:
             await self._done(desired, ChangeKind.DELETE, Verdict(state=State.DELETED))
 
-    def _skipped(self, key: str, error: NotTried, kind: ChangeKind | None) -> Outcome:
+    def _skipped(self, key: str, error: NotTried | TenantNotRunning, kind: ChangeKind | None) -> Outcome:
         """Return the outcome of what was not begun; its row keeps what is known about it."""
         return Outcome(
             tenant=self.tenant,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ssl import SSLError
 
@@ -13,14 +13,25 @@ from erpsyncd.domain.items import command
 from erpsyncd.domain.ports import ExaminableApi, ExaminableApis, TenantInspector
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import PluginResponse
-from erpsyncd.domain.tenants import AuthKind, Credentials, Protocol, Tenant
-from erpsyncd.errors import ConfigurationError, DaemonError, RemoteError, RemoteFault, SecretMissing, Unauthorized
+from erpsyncd.domain.tenants import AuthKind, Credentials, Protocol, Tenant, located
+from erpsyncd.errors import (
+    ConfigurationError,
+    DaemonError,
+    RemoteError,
+    RemoteFault,
+    SecretMissing,
+    TenantNotRunning,
+    Unauthorized,
+)
 from erpsyncd.service.access import Resolved, resolve_credentials, resolve_proxy
+from erpsyncd.service.whereabouts import look_at
 
 _EXPIRES_SOON = timedelta(days=21)
 _MAX_SKEW = timedelta(seconds=60)
 _REACH = "look at url, the network, the firewall and the name servers"
 _ANSWER = "look at the tenant's own log; the next pass tries again"
+_WAIT = "it ends by itself, and passes ask again"
+_ENVIRONMENT = "look at environment and context, and the addresses under [online]"
 _GRANT = "give the user's role the right to this agent in the tenant"
 _ELSEWHERE = "run this where the service's secrets are"
 #: An id that an installation may have or not have: either answer shows that the agent works for us.
@@ -46,6 +57,8 @@ class TenantDoctor:
         self._look_at_state()
         try:
             proxy = resolve_proxy(self.tenant.spec, self.resolved)
+            if not await self._locate(proxy):
+                return tuple(self._findings)
             async with self.apis.inspect(self.tenant.spec, proxy=proxy) as inspector:
                 is_there = await self._find_it(inspector, proxy) and await self._greet(inspector)
                 if is_there:
@@ -72,6 +85,24 @@ class TenantDoctor:
         elif parked_until is not None and parked_until > self.now():
             detail = f"it is parked until {parked_until:%Y-%m-%d %H:%M:%S} UTC, after failures in a row"
             self._found("state", Result.NOTE, detail, resume)
+
+    async def _locate(self, proxy: Proxy | None) -> bool:
+        """Ask the vendor where a tenant of Online is, and look at it there; say whether it is anywhere."""
+        spec = self.tenant.spec
+        if spec.environment is None:
+            return True
+        try:
+            state = await look_at(spec, self.apis, proxy, now=self.now())
+        except TenantNotRunning as exc:
+            self._failed("tenant state", exc, _WAIT, result=Result.FAILED if exc.needs_operator else Result.NOTE)
+            return False
+        except RemoteError as exc:
+            self._failed("tenant state", exc, _ENVIRONMENT)
+            return False
+        self.tenant = replace(self.tenant, spec=located(spec, state))
+        until = f", good until {state.valid_until:%Y-%m-%d %H:%M:%S} UTC" if state.valid_until else ""
+        self._found("tenant state", Result.OK, f"{state.word}, at {state.endpoint or state.api}{until}")
+        return True
 
     # From outside ----------------------------------------------------------------------------------------------
 

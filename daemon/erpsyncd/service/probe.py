@@ -9,13 +9,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from erpsyncd.domain.items import command
 from erpsyncd.domain.ports import TenantApi, TenantApis
-from erpsyncd.domain.tenants import AuthKind, Credentials, Protocol, Tenant
+from erpsyncd.domain.proxies import Proxy
+from erpsyncd.domain.tenants import AuthKind, Credentials, Protocol, Tenant, TenantSpec, located
 from erpsyncd.errors import ConfigurationError, ConnectionFailed, DaemonError, RemoteError, Unauthorized
 from erpsyncd.service.access import resolve_access
 from erpsyncd.service.secrets import SecretResolver
+from erpsyncd.service.whereabouts import look_at
 
 #: The vendor's name of the call that a password is spent on; the other ways to be let in have none.
 _LOGIN = "AuthenticateUsernamePassword"
@@ -33,6 +36,14 @@ class Step:
     error_class: str | None = None
     do: str | None = None
     """The command to mend it with, where there is one."""
+
+
+class _NotThere(Exception):
+    """Nobody says where the tenant is, or it does not run."""
+
+    def __init__(self, error: RemoteError) -> None:
+        super().__init__()
+        self.error = error
 
 
 @dataclass(kw_only=True)
@@ -61,6 +72,8 @@ class Probe:
                 else:
                     await self._list(api)
                     await self._ask(api)
+        except _NotThere as exc:
+            self._failed("tenant state", exc.error)
         except (ConfigurationError, ConnectionFailed) as exc:
             self._failed("secrets", exc)
         for name in ("log in", "list connections", "HasConnections"):
@@ -71,8 +84,21 @@ class Probe:
     async def _opened(self, apis: TenantApis, resolver: SecretResolver) -> AsyncIterator[TenantApi]:
         credentials, proxy = await asyncio.to_thread(resolve_access, self.tenant.spec, resolver)
         self._were_refused = self.tenant.refused_auth == self.fingerprint(credentials)
-        async with apis.open(self.tenant.spec, credentials, proxy=proxy, read_only=True) as api:
+        spec = await self._located(apis, proxy)
+        async with apis.open(spec, credentials, proxy=proxy, read_only=True) as api:
             yield api
+
+    async def _located(self, apis: TenantApis, proxy: Proxy | None) -> TenantSpec:
+        """Return the tenant where it is: as described, or as the vendor says of one that has an environment."""
+        spec = self.tenant.spec
+        if spec.environment is None:
+            return spec
+        try:
+            state = await look_at(spec, apis, proxy, now=datetime.now(UTC))
+        except RemoteError as exc:
+            raise _NotThere(exc) from exc
+        self._passed("tenant state", f"{state.word}, at {state.endpoint or state.api}")
+        return located(spec, state)
 
     def _leave_it(self) -> None:
         retry = command("tenants", "test", "--retry", self.tenant.name)
@@ -125,6 +151,7 @@ class Probe:
     def _failed(self, name: str, error: DaemonError) -> None:
         self.error = self.error or error
         do = command("tenants", "edit", self.tenant.name, "--ask-secret") if isinstance(error, Unauthorized) else None
-        if error.error_class in {"unreachable", "not_found", "configuration"}:
+        online = self.tenant.spec.environment is not None
+        if not online and error.error_class in {"unreachable", "not_found", "configuration"}:
             do = command("tenants", "edit", self.tenant.name, "--url", "URL")
         self.steps.append(Step(name=name, is_ok=False, what=str(error), error_class=error.error_class, do=do))

@@ -24,6 +24,7 @@ from erpsyncd.errors import (
     StoreError,
     StoreOutdated,
     TenantLeased,
+    TenantNotRunning,
     TenantParked,
     Unauthorized,
 )
@@ -34,6 +35,7 @@ from erpsyncd.service.recording import Recorder, Unwatched, not_visited
 from erpsyncd.service.remote import LeaseHolder, Remote
 from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.service.tenant_pass import TenantPass
+from erpsyncd.service.whereabouts import find_whereabouts, raise_if_parked
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -152,7 +154,7 @@ class Reconciler:
                 report = await self._pass(tenant, recorder, options)
             except StoreError:
                 raise
-            except (TenantLeased, TenantParked) as exc:
+            except (TenantLeased, TenantParked, TenantNotRunning) as exc:
                 recorder.report_skipped_tenant(exc)
                 report = TenantReport(tenant=tenant.name, outcomes=tuple(recorder.outcomes), error=exc.error_class)
             except DaemonError as exc:
@@ -177,6 +179,8 @@ class Reconciler:
         if options.scheduled and tenant.parked_until is not None and self._is_ahead(tenant.parked_until):
             until = f"{tenant.parked_until:%Y-%m-%dT%H:%M:%SZ}"
             raise TenantParked(f"parked until {until} after {tenant.transient_failures} failures in a row")
+        if options.scheduled:
+            raise_if_parked(tenant, self.now())
         if options.dry_run:
             return await self._open_pass(tenant, recorder, None, options)
         asked_at = self.elapsed()
@@ -220,7 +224,12 @@ class Reconciler:
         if tenant.refused_auth == fingerprint:
             raise refused_before(tenant.name)
         proxy = resolve_proxy(tenant.spec, resolved)
-        async with self.apis.open(tenant.spec, credentials, proxy=proxy, read_only=options.dry_run) as api:
+        whereabouts = await find_whereabouts(
+            tenant, self.apis, proxy, store=self.store, lease=recorder.lease, now=self.now
+        )
+        async with self.apis.open(
+            tenant.spec, credentials, proxy=proxy, read_only=options.dry_run, whereabouts=whereabouts
+        ) as api:
             remote = self._remote(tenant, api, holder, options)
             one = TenantPass(
                 tenant=tenant,

@@ -8,12 +8,12 @@ from datetime import datetime
 
 import structlog
 
-from erpsyncd.domain.connections import StoredConnection
+from erpsyncd.domain.connections import State, StoredConnection
 from erpsyncd.domain.intents import Lease, Moment, Uptime
 from erpsyncd.domain.ports import PassStore, Progress
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, TenantReport, Verdict
 from erpsyncd.domain.tenants import Tenant
-from erpsyncd.errors import DaemonError, TenantLeased, TenantParked
+from erpsyncd.errors import DaemonError, TenantLeased, TenantNotRunning, TenantParked
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -91,6 +91,14 @@ class Recorder:
         if outcome is not None:
             self.report(outcome, erp_connection_id=verdict.erp_connection_id or connection.erp_connection_id)
 
+    async def park(self, connection: StoredConnection, outcome: Outcome, intent_id: int | None) -> None:
+        """Let a connection wait with its tenant; an intent that is named led to nothing."""
+        if intent_id is None:
+            self.report(outcome)
+        else:
+            verdict = Verdict(state=State.PARKED, attempts=connection.attempts)
+            await self.settle(connection, verdict, outcome, intent_id=intent_id)
+
     def report(self, outcome: Outcome, *, erp_connection_id: int | None = None) -> None:
         """Put a connection's outcome into the report and the log."""
         self._keep(outcome)
@@ -109,7 +117,7 @@ class Recorder:
         self._keep(_of_tenant(self.tenant, status, error))
         log.warning(event, tenant=self.tenant, error_class=error.error_class, error=str(error))
 
-    def report_skipped_tenant(self, reason: TenantLeased | TenantParked) -> None:
+    def report_skipped_tenant(self, reason: TenantLeased | TenantParked | TenantNotRunning) -> None:
         """Put into the report and the log that the tenant was left alone, which is no failure of this pass."""
         self._keep(_of_tenant(self.tenant, Status.SKIPPED, reason))
         log.info("tenant.skipped", tenant=self.tenant, error_class=reason.error_class, error=str(reason))

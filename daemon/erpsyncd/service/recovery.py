@@ -12,7 +12,7 @@ from erpsyncd.domain.connections import ErpConnection, State, StoredConnection
 from erpsyncd.domain.intents import Intent
 from erpsyncd.domain.items import command
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
-from erpsyncd.errors import ConnectionFailed, NotTried, Unauthorized
+from erpsyncd.errors import ConnectionFailed, NotTried, TenantNotRunning, Unauthorized
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.remote import Remote
 
@@ -51,7 +51,7 @@ class Recovery:
         connector, name, seen = intent.erp_connector_id, intent.display_name, intent.seen
         try:
             found = await self.remote.find_unowned(erp_connector_id=connector, display_name=name, unless_seen=seen)
-        except NotTried:
+        except (NotTried, TenantNotRunning):
             return False
         except (ConnectionFailed, Unauthorized) as exc:
             await self._wait(intent, connection, State.FAILED, exc.error_class, f"cannot look up an open create: {exc}")

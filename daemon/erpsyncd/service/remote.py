@@ -23,6 +23,7 @@ from erpsyncd.errors import (
     ProxyUnauthorized,
     RemoteError,
     TemporaryRemoteError,
+    TenantNotRunning,
     Unauthorized,
 )
 from erpsyncd.service.policy import Policy
@@ -83,8 +84,8 @@ class Remote:
     answered: int = 0
     last_error: DaemonError | None = None
     stopped_by: DaemonError | None = None
-    """Why no further call should be made: credentials that the tenant or its proxy refused, or too many transient
-    failures in a row."""
+    """Why no further call should be made: credentials that the tenant or its proxy refused, too many transient
+    failures in a row, or a tenant that does not run any more."""
 
     stopping: asyncio.Event
     """Set when the process is about to end: nothing new is begun."""
@@ -220,6 +221,9 @@ class Remote:
             result = await operation(*arguments)
         except Unauthorized as exc:
             self.last_error = self.stopped_by = exc
+            raise
+        except TenantNotRunning as exc:  # no failure: neither the breaker nor what is remembered of the tenant moves
+            self.stopped_by = exc
             raise
         except TemporaryRemoteError as exc:
             self.last_error = exc

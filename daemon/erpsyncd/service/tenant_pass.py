@@ -22,6 +22,7 @@ from erpsyncd.errors import (
     SecretUnknown,
     SecretUnusable,
     TemporaryRemoteError,
+    TenantNotRunning,
     Unauthorized,
     UnsafePlan,
 )
@@ -64,6 +65,8 @@ class TenantPass:
                 self.recorder.report_tenant("plan.refused", Status.SKIPPED, exc)
         if self._check_is_due():
             await self._check()
+        if isinstance(self.remote.stopped_by, TenantNotRunning):
+            self.recorder.report_skipped_tenant(self.remote.stopped_by)
         return await self._report()
 
     async def _recover(self) -> frozenset[int]:
@@ -201,7 +204,7 @@ class TenantPass:
         """Ask HasConnections. "No" is an answer; only a call that fails makes the run partial."""
         try:
             response = await self.remote.has_connections()
-        except NotTried:
+        except (NotTried, TenantNotRunning):
             return
         except (ConnectionFailed, Unauthorized) as exc:
             self._check_failed = True
@@ -231,10 +234,13 @@ class TenantPass:
             return Unauthorized.error_class
         if self.remote.answered == 0 and isinstance(last, TemporaryRemoteError):
             return last.error_class
+        parked = isinstance(self.remote.stopped_by, TenantNotRunning)
+        if self.remote.answered == 0 and parked:
+            return TenantNotRunning.error_class
         worked_on = [outcome for outcome in self.recorder.outcomes if outcome.key is not None]
         bad = (Status.FAILED, Status.IN_DOUBT, Status.SKIPPED)
         if worked_on and not unchanged and all(outcome.status in bad for outcome in worked_on):
-            return "stopping" if self.remote.stopping.is_set() else "failed"
+            return "stopping" if self.remote.stopping.is_set() else "parked" if parked else "failed"
         return None
 
     async def _unchanged(self) -> int:

@@ -46,6 +46,8 @@ def pause(connection: Connection, tenant: str, *, now: datetime) -> None:
 def resume(connection: Connection, tenant: str, *, now: datetime) -> None:
     """Let a tenant go on from whatever keeps it: a pause, the breaker, refused credentials.
 
+    The vendor is asked anew for the state of one that is said not to run.
+
     Raises:
         UsageError: there is no such tenant.
     """
@@ -53,7 +55,14 @@ def resume(connection: Connection, tenant: str, *, now: datetime) -> None:
     connection.execute(
         update(tenants)
         .where(tenants.c.id == tenant_id)
-        .values(paused=False, parked_until=None, transient_failures=0, refused_auth=None, updated_at=now)
+        .values(
+            paused=False,
+            parked_until=None,
+            transient_failures=0,
+            refused_auth=None,
+            tenant_state_until=None,
+            updated_at=now,
+        )
     )
 
 

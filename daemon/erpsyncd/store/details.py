@@ -80,6 +80,9 @@ class TenantDetail:
 
     environment: str | None
     context: str | None
+    api: str | None
+    """Where its REST is, as the vendor said last."""
+
     language: str | None
     time_zone: str | None
     careful: bool
@@ -151,6 +154,7 @@ def get_tenant(connection: Connection, name: str, *, now: datetime) -> TenantDet
         auth_fields=_shown(row.auth_fields),
         environment=row.environment,
         context=row.context,
+        api=row.api,
         language=row.language,
         time_zone=row.time_zone,
         careful=row.careful,

@@ -58,6 +58,12 @@ class ChangedTenant:
         """Whether earlier failures say nothing about the next call."""
         return _reached(self.stored.spec) != _reached(self.spec)
 
+    @property
+    def is_another(self) -> bool:
+        """Whether what the vendor said of the one before says nothing about this one."""
+        before, after = self.stored.spec, self.spec
+        return (before.environment, before.context) != (after.environment, after.context)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedConnection:
@@ -186,7 +192,8 @@ def _plan_absent(
 
 def _reached(spec: TenantSpec) -> tuple[object, ...]:
     """Return what decides whether a call gets through."""
-    return (spec.auth, spec.url, spec.soap_url, spec.rest_url, spec.protocol, spec.proxy, spec.files)
+    there = (spec.environment, spec.context, spec.url, spec.soap_url, spec.rest_url)
+    return (spec.auth, *there, spec.protocol, spec.proxy, spec.files)
 
 
 def _repeated(entries: Iterable[tuple[object, str]], what: str) -> Iterator[str]:

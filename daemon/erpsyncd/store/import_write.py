@@ -38,6 +38,8 @@ _NEW_TENANT: Values = {
     "connection_count": 0,
     "lease_fence": 0,
 }
+#: Of whom the vendor has said nothing yet.
+_NOT_ASKED: Values = dict.fromkeys(("tenant_state", "tenant_running", "tenant_state_until", "endpoint", "api"))
 
 
 def write_plan(connection: Connection, sealer: Sealer, plan: ImportPlan, known: Iterable[TenantId]) -> None:
@@ -66,6 +68,8 @@ def _update_tenants(connection: Connection, sealer: Sealer, changed: list[Change
         values = write_tenant_spec(tenant.spec, sealer) | {"updated_at": now}
         if tenant.reached_otherwise:
             values |= {"refused_auth": None, "parked_until": None, "transient_failures": 0}
+        if tenant.is_another:
+            values |= _NOT_ASKED
         connection.execute(update(tenants).where(tenants.c.id == tenant.stored.id).values(values))
 
 

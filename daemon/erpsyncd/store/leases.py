@@ -13,11 +13,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, update
 
+from erpsyncd.domain.connections import State
 from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import LeaseLost, TenantLeased
 from erpsyncd.store.columns import UtcDateTime
-from erpsyncd.store.tables import tenants
+from erpsyncd.store.tables import NOT_IN_SYNC, connections, tenants
 
 
 def claim(connection: Connection, tenant_id: TenantId, *, owner: str, now: datetime, seconds: float) -> Lease | None:
@@ -110,6 +112,33 @@ def remember_tenant(
     )
     if remembered.rowcount == 0:
         raise lost(lease)
+
+
+def remember_state(connection: Connection, lease: Lease, state: ReportedState, *, at: datetime) -> None:
+    """Record how the vendor says that a tenant is. What waits in it is `parked` as long as it does not run.
+
+    Raises:
+        LeaseLost: the lease is not current.
+    """
+    remembered = connection.execute(
+        update(tenants)
+        .where(*_current(lease))
+        .values(
+            tenant_state=state.word,
+            tenant_running=state.is_running,
+            tenant_state_until=state.valid_until,
+            endpoint=state.endpoint or None,
+            api=state.api or None,
+        )
+    )
+    if remembered.rowcount == 0:
+        raise lost(lease)
+    before, after = (State.PARKED, State.PENDING) if state.is_running else (State.PENDING, State.PARKED)
+    connection.execute(
+        update(connections)
+        .where(connections.c.tenant_id == lease.tenant_id, connections.c.state == before.value, NOT_IN_SYNC)
+        .values(state=after.value, updated_at=at)
+    )
 
 
 def free_all(connection: Connection) -> None:

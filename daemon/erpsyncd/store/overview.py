@@ -14,7 +14,7 @@ from erpsyncd.domain.standing import TROUBLED, LastRun, Overview, TenantFailure,
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.domain.troubles import EACH
 from erpsyncd.store.history import INTERRUPTED
-from erpsyncd.store.queries import RUNNING, by_code_point, tenant_state
+from erpsyncd.store.queries import RUNNING, by_code_point, parked_until, reported, tenant_state
 from erpsyncd.store.tables import NOT_IN_SYNC, checks, connections, outcomes, runs, tenants
 
 #: Of the last run so many outcomes are looked at, newest first: what it says of whole tenants is written last.
@@ -65,6 +65,9 @@ def select_tenants() -> Select[Any]:
         tenants.c.parked_until,
         tenants.c.transient_failures,
         tenants.c.connection_count,
+        tenants.c.tenant_state,
+        tenants.c.tenant_running,
+        tenants.c.tenant_state_until,
         answer.label("quote_is_ok"),
     )
 
@@ -113,9 +116,10 @@ def _tenant(row: Row[Any], others: Mapping[State, int], now: datetime) -> Tenant
     return TenantStanding(
         name=row.name,
         state=tenant_state(row, now),
-        parked_until=row.parked_until,
+        parked_until=parked_until(row, now),
         transient_failures=row.transient_failures,
         quote_is_ok=row.quote_is_ok,
+        **reported(row),
         counts=({State.IN_SYNC: in_sync} if in_sync else {}) | dict(others),
     )
 

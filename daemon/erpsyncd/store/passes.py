@@ -16,6 +16,7 @@ from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference
+from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Tenant, TenantId
 from erpsyncd.store import adopting, due, history, leases, references, settling
 from erpsyncd.store.database import Database
@@ -114,6 +115,10 @@ class PassOperations:
                 transient_failures=transient_failures,
             ),
         )
+
+    async def remember_state(self, lease: Lease, state: ReportedState, *, at: datetime) -> None:
+        """Record how the vendor says that the tenant is; what waits in one that does not run becomes `parked`."""
+        await self._write(lease, lambda connection: leases.remember_state(connection, lease, state, at=at))
 
     async def references(self, tenant_id: TenantId) -> Mapping[Reference, str | None]:
         """Return each distinct reference of the tenant's connections with its last known fingerprint."""

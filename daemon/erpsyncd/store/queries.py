@@ -148,12 +148,14 @@ def _tenant_view(row: Row[Any], now: datetime) -> TenantView:
         protocol=row.protocol,
         state=tenant_state(row, now),
         paused=row.paused,
-        parked_until=row.parked_until,
+        parked_until=parked_until(row, now),
         transient_failures=row.transient_failures,
         refused=row.refused_auth is not None,
         connections=row.connection_count,
         in_sync=row.connection_count - row.others,
         last_checked_at=row.last_checked_at,
+        **reported(row),
+        endpoint=row.endpoint,
     )
 
 
@@ -165,9 +167,33 @@ def tenant_state(row: Row[Any], now: datetime) -> str:
         return "incomplete"
     if row.refused_auth is not None:
         return "refused"
-    if row.parked_until is not None and row.parked_until > now:
+    if is_stopped(row) or (row.parked_until is not None and row.parked_until > now):
         return "parked"
     return "active"
+
+
+def is_stopped(row: Row[Any]) -> bool:
+    """Return whether the vendor said last that a tenant does not run. It stays so until the vendor says otherwise."""
+    return row.tenant_state is not None and not row.tenant_running
+
+
+def parked_until(row: Row[Any], now: datetime) -> datetime | None:
+    """Return until when a tenant is left alone: what the breaker says, and the vendor, whichever is later."""
+    ahead = row.parked_until is not None and row.parked_until > now
+    if not is_stopped(row) or row.tenant_state_until is None:
+        found: datetime | None = row.parked_until
+    else:
+        found = max(row.tenant_state_until, row.parked_until) if ahead else row.tenant_state_until
+    return found
+
+
+def reported(row: Row[Any]) -> dict[str, Any]:
+    """Return what the vendor said last of a tenant of Online, under the names of the views."""
+    return {
+        "tenant_state": row.tenant_state,
+        "is_running": None if row.tenant_state is None else bool(row.tenant_running),
+        "tenant_state_until": row.tenant_state_until,
+    }
 
 
 def _run_view(row: Row[Any], *, live: bool) -> RunView:

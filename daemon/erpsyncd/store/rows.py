@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, CursorResult, Row, Select, select
 
 from erpsyncd.domain.connections import ConnectionTemplate, State, StoredConnection
 from erpsyncd.domain.secrets import Reference, not_known, parse_template
+from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Auth, AuthKind, DriftPolicy, Environment, Protocol, Tenant, TenantSpec
 from erpsyncd.errors import SecretUnknown
 from erpsyncd.store.sealing import (
@@ -57,6 +58,20 @@ def read_tenant(row: Row[Any], reader: TemplateReader) -> Tenant:
         transient_failures=row.transient_failures,
         refused_auth=row.refused_auth,
         last_checked_at=row.last_checked_at,
+        reported=read_reported(row),
+    )
+
+
+def read_reported(row: Row[Any]) -> ReportedState | None:
+    """Return what the vendor last said of a tenant; None where it was not asked."""
+    if row.tenant_state is None:
+        return None
+    return ReportedState(
+        word=row.tenant_state,
+        is_running=bool(row.tenant_running),
+        endpoint=row.endpoint or "",
+        api=row.api or "",
+        valid_until=row.tenant_state_until,
     )
 
 

@@ -95,6 +95,7 @@ tenants = Table(
     Column("session_auth", Text),  # fingerprint of the credentials that it was given for
     Column("session_until", UtcDateTime),
     Column("tenant_state", Text),  # as the vendor's state API said last, and until when that is good
+    Column("tenant_running", Boolean),
     Column("tenant_state_until", UtcDateTime),
     Column("endpoint", Text),
     Column("api", Text),

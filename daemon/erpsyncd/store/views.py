@@ -19,6 +19,8 @@ class TenantView:
 
     paused: bool
     parked_until: datetime | None
+    """Because of failures in a row; or, where `is_running` is false, because the vendor says that it does not run."""
+
     transient_failures: int
     refused: bool
     connections: int
@@ -26,6 +28,20 @@ class TenantView:
 
     in_sync: int
     last_checked_at: datetime | None
+    tenant_state: str | None
+    """The vendor's word for a tenant of Online, such as `Running`; None where it was not asked."""
+
+    is_running: bool | None
+    tenant_state_until: datetime | None
+    """Until when the vendor's answer is taken as good."""
+
+    endpoint: str | None
+    """Where it is, as the vendor said last."""
+
+    @property
+    def address(self) -> str:
+        """Where it is, as far as that is known: at its endpoint, or as it is described."""
+        return self.endpoint or self.url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
