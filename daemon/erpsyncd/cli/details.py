@@ -39,8 +39,8 @@ def tenant_as_text(detail: TenantDetail) -> str:
     answer = f"{'yes' if check.is_ok else 'no'}, {local(check.last_at)}. {check.user_explanation}" if check else "never"
     pairs = [
         ("State", _tenant_state(detail)),
-        *([("Online", f"{detail.environment}, {detail.context}")] if detail.environment else []),
-        ("Address", view.url),
+        *_online(detail),
+        *([("Address", view.url)] if view.url else []),
         ("Called at", _called_at(detail)),
         *([("Quote", f"Services{detail.quote_services}")] if view.protocol == "soap" else []),
         ("Rate", f"{detail.calls_per_second:g} calls per second"),
@@ -67,12 +67,15 @@ def tenant_as_text(detail: TenantDetail) -> str:
     return f"{one_line(view.name)}\n\n{facts(pairs)}"
 
 
-def _said(detail: TenantDetail) -> str:
+def _online(detail: TenantDetail) -> Iterator[tuple[str, str]]:
+    """Yield who a tenant is at Online, and what was last said of it there."""
     view = detail.view
-    if view.tenant_state is None:
-        return "not asked yet"
+    if detail.environment is None:
+        return
+    yield "Online", f"{detail.environment}, {detail.context}"
     until = f", good until {local(view.tenant_state_until)}" if view.tenant_state_until else ""
-    return f"{view.tenant_state}, at {view.endpoint or 'no address'}{until}"
+    at = f", at {view.endpoint}" if view.endpoint else ""
+    yield "Said to be", f"{view.tenant_state}{at}{until}" if view.tenant_state else "not asked yet"
 
 
 def _called_at(detail: TenantDetail) -> str:
