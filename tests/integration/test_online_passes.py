@@ -11,9 +11,10 @@ import pytest
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.results import Status
 from erpsyncd.domain.tenants import Protocol
-from erpsyncd.sandbox import Action, Answer, Call, Drop, Raise, Rule, SandboxServer, When
+from erpsyncd.netserver import tenant_states
+from erpsyncd.sandbox import Action, Answer, Call, Drop, Hang, Raise, Rule, SandboxServer, When
 from erpsyncd.store import SqlStore
-from factories import make_connection
+from factories import make_connection, make_tenant
 from online_bench import NAME, OnlineBench, online_tenant
 from pass_bench import Bench, only, statuses
 
@@ -393,6 +394,52 @@ async def test_breaker_does_not_hear_of_maintenance(online: OnlineBench) -> None
     assert 2 == online.asked
 
 
+async def test_open_create_waits_through_maintenance(online: OnlineBench) -> None:
+    """A look-up that meets maintenance leaves the intent open, and says nothing of doubt; the next pass settles it."""
+    online.load(online_tenant(), make_connection())
+    online.sandbox.after_call = lambda call: Drop(reset=False) if call.operation == "SaveConnection" else None
+    await online.run()
+    online.sandbox.after_call = None
+    online.say(state="OfflineMaintenance")
+
+    within = await online.run()
+    still_open = await online.store.open_intents(online.tenant().id)
+    online.say(state="Running")
+    after = await online.run()
+
+    assert (None, "skipped", "parked") == only(within)
+    assert 1 == len(still_open)
+    assert ("visma", "updated", None) == only(after)
+    assert 1 == len(online.there.connections)
+
+
+async def test_check_that_meets_maintenance_is_no_failed_check(online: OnlineBench) -> None:
+    """Where only the check was to be made, it waits, too."""
+    await online.converge("visma")
+    online.say(state="OfflineMaintenance")
+
+    report = await online.run(check_always=True, scheduled=True)
+
+    assert (None, "skipped", "parked") == only(report)
+    assert (75, False) == (report.exit_code, report.tenants[0].check_failed)
+
+
+async def test_neighbours_are_worked_on(online: OnlineBench) -> None:
+    """One tenant's maintenance is nobody else's."""
+    neighbour = make_tenant(
+        "neighbour",
+        url=online.sandbox.tenant_url("neighbour"),
+        auth={"username": "sandbox", "password": "sandbox"},
+    )
+    online.load(online_tenant(), neighbour, make_connection(), make_connection(tenant="neighbour"))
+    online.say(state="OfflineMaintenance")
+
+    report = await online.run()
+
+    assert [(None, "skipped", "parked"), ("visma", "created", None)] == statuses(report)
+    assert 3 == report.exit_code
+
+
 # When nobody says ----------------------------------------------------------------------------------------------
 
 
@@ -412,6 +459,17 @@ async def test_unreachable_service_with_a_url(online: OnlineBench) -> None:
     """A url is where calls go as long as nobody knows better."""
     online.host = "http://127.0.0.1:9"
     online.load(online_tenant(url=online.sandbox.tenant_url(NAME)), make_connection())
+
+    report = await online.run()
+
+    assert ("visma", "created", None) == only(report)
+
+
+async def test_service_that_never_answers_holds_nobody_up(online: OnlineBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question for the state takes no longer than its own deadline, however long other calls may."""
+    monkeypatch.setattr(tenant_states, "DEADLINE_SECONDS", 0.3)
+    online.load(online_tenant(url=online.sandbox.tenant_url(NAME)), make_connection())
+    online.sandbox.add_faults(Rule(operation="GetState", action=Hang()))
 
     report = await online.run()
 

@@ -258,3 +258,23 @@ def test_every_state_has_words_and_is_counted() -> None:
     assert [False, True, True] == [
         one.is_troubled for one in (tenant(), tenant(state="paused"), tenant(counts={State.MISSING: 1}))
     ]
+
+
+@pytest.mark.parametrize(
+    ("word", "severity", "reason", "do"),
+    [
+        ("OfflineMaintenance", Severity.NOTICE, "parked", "erpsyncd tenants test acme"),
+        ("Galloping", Severity.NOTICE, "parked", "erpsyncd tenants test acme"),
+        ("Suspended", Severity.ERROR, "not_running", "erpsyncd tenants test acme"),
+        ("Deleting", Severity.ERROR, "not_running", "erpsyncd tenants remove acme"),
+    ],
+)
+def test_a_tenant_that_the_vendor_says_does_not_run(word: str, severity: Severity, reason: str, do: str) -> None:
+    """Maintenance is a notice, whatever the breaker counted; what does not end by itself is an error."""
+    stopped = tenant("acme", state="parked", parked_until=NOW + QUARTER, tenant_state=word, is_running=False)
+
+    (item,) = attention(overview(stopped), now=NOW, expected=QUARTER)
+
+    assert (severity, reason, do, NOW + QUARTER) == (item.severity, item.reason, item.do, item.until)
+    assert f"the vendor says {word}" in item.what
+    assert "failed, so" not in item.what

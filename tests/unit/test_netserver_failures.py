@@ -10,6 +10,7 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import Protocol
 from erpsyncd.errors import (
     Effect,
+    Misdirected,
     OutcomeUnknown,
     RemoteError,
     RemoteFault,
@@ -45,8 +46,8 @@ UNCERTAIN, REFUSED = Effect.UNCERTAIN, Effect.REFUSED
         (405, None, RemoteRejected, UNCERTAIN),
         (408, None, RemoteUnavailable, UNCERTAIN),
         (413, None, RemoteRejected, UNCERTAIN),
-        (421, None, RemoteNotFound, REFUSED),
-        (421, WORDS, RemoteNotFound, REFUSED),
+        (421, None, Misdirected, REFUSED),
+        (421, WORDS, Misdirected, REFUSED),
         (429, None, RemoteUnavailable, REFUSED),
         (500, None, RemoteUnavailable, UNCERTAIN),
         (500, SAID, RemoteFault, UNCERTAIN),

@@ -66,7 +66,7 @@ class Caller:
         async for attempt in attempts(self._limits, repeatable=exchange.repeatable):
             with attempt:
                 if self._places is not None:
-                    return await self._places.carry_out(exchange, credential, self._transport, before_send)
+                    return await self._places.carry_out(exchange, credential, self._transport.send, before_send)
                 call = exchange.write(credential)
                 return exchange.read(call, await self._transport.send(call, before_send))
         raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker

@@ -24,7 +24,7 @@ from erpsyncd.netserver.places import Places
 from erpsyncd.netserver.rate import RateLimiter
 from erpsyncd.netserver.rest import RestDialect
 from erpsyncd.netserver.soap import SoapDialect
-from erpsyncd.netserver.tenant_states import check_addresses, fetch_state
+from erpsyncd.netserver.tenant_states import check_addresses, fetch_state, state_limits
 from erpsyncd.netserver.tls import Tls, own_tls, tls_context
 from erpsyncd.netserver.transport import Transport
 
@@ -105,8 +105,9 @@ class NetServerApis:
         host = self._host(tenant)
         check_base_url(tenant.name, f"online.{tenant.environment}", host)
         check_proxy(tenant.name, host, proxy.address if proxy is not None else None)
-        async with self._transport(tenant, proxy, read_only=True) as transport:
-            return await fetch_state(transport, host, tenant.context or "", self._limits, only_once=only_once)
+        limits = state_limits(self._limits)
+        async with self._transport(tenant, proxy, read_only=True, limits=limits) as transport:
+            return await fetch_state(transport, host, tenant.context or "", limits, only_once=only_once)
 
     def trusts(self, tenant: TenantSpec, state: ReportedState) -> bool:
         """Say whether credentials may be sent where an earlier answer says that the tenant is."""
@@ -121,12 +122,14 @@ class NetServerApis:
         return self._hosts[tenant.environment]
 
     @asynccontextmanager
-    async def _transport(self, tenant: TenantSpec, proxy: Proxy | None, *, read_only: bool) -> AsyncIterator[Transport]:
+    async def _transport(
+        self, tenant: TenantSpec, proxy: Proxy | None, *, read_only: bool, limits: RemoteLimits | None = None
+    ) -> AsyncIterator[Transport]:
         async with http_client(await self._way_to(tenant, proxy)) as client:
             yield Transport(
                 client,
                 tenant=tenant.name,
-                limits=self._limits,
+                limits=limits or self._limits,
                 limiter=self._limiters.setdefault(tenant.name, self._new_limiter()),
                 calls_per_second=tenant.calls_per_second,
                 proxy=proxy.address if proxy is not None else None,

@@ -6,8 +6,9 @@ where the tenant is now, even if it creates something. What may have been carrie
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from erpsyncd.domain.ports import BeforeSend
 from erpsyncd.domain.secrets import Secret
@@ -24,10 +25,10 @@ from erpsyncd.errors import (
     TemporaryRemoteError,
     TenantNotRunning,
 )
-from erpsyncd.netserver.calls import Call, Exchange
-from erpsyncd.netserver.transport import Transport
+from erpsyncd.netserver.calls import Call, Exchange, Reply
 
 T = TypeVar("T")
+Send: TypeAlias = Callable[[Call, BeforeSend | None], Awaitable[Reply]]
 
 
 class Places:
@@ -40,7 +41,7 @@ class Places:
         """At the address that all calls are written for; those that come later may go elsewhere."""
 
     async def carry_out(
-        self, exchange: Exchange[T], credential: Secret, transport: Transport, before_send: BeforeSend | None
+        self, exchange: Exchange[T], credential: Secret, send: Send, before_send: BeforeSend | None
     ) -> T:
         """Make a call where the tenant is; once more where it has moved to, if the first one was not carried out.
 
@@ -51,7 +52,7 @@ class Places:
         known, written = self._whereabouts.current, exchange.write(credential)
         call = self._at(known, written)
         try:
-            return exchange.read(call, await transport.send(call, before_send))
+            return exchange.read(call, await send(call, before_send))
         except RemoteError as error:
             if not _may_be_elsewhere(error) or not self._is_to_tenant(written):
                 raise
@@ -59,7 +60,7 @@ class Places:
             moved = self._at(found, written)
             if not _is_to_repeat(error, call, moved, found):
                 raise
-        return exchange.read(moved, await transport.send(moved, before_send))
+        return exchange.read(moved, await send(moved, before_send))
 
     def _at(self, state: ReportedState, call: Call) -> Call:
         """Return a call as it goes to where the tenant is; what is for somebody else stays as it is."""

@@ -26,6 +26,8 @@ from erpsyncd.netserver.transport import Transport
 OPERATION = "TenantState"
 _ADVICE = "check environment and context, and the addresses under [online]"
 _MAX_WORD = 64
+#: The longest that one question takes; it is a small one.
+DEADLINE_SECONDS = 20.0
 #: What an address of the vendor's looks like. No user name, no query, nothing that two readers may read differently.
 _ADDRESS = re.compile(
     r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?(?:/(?!\.{1,2}(?:/|$))[\w.~-]+)*/?", re.IGNORECASE | re.ASCII
@@ -33,6 +35,11 @@ _ADDRESS = re.compile(
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 #: The domain that all of the vendor's hosts lie in, wherever a tenant moves.
 _VENDOR = "superoffice.com"
+
+
+def state_limits(limits: RemoteLimits) -> RemoteLimits:
+    """Return the bounds of a question for the state: a pass waits for it, and holds its lease meanwhile."""
+    return replace(limits, deadline_seconds=min(limits.deadline_seconds, DEADLINE_SECONDS))
 
 
 async def fetch_state(
