@@ -80,9 +80,8 @@ class TenantApis(TenantStates, Protocol):
     ) -> AbstractAsyncContextManager[TenantApi]:
         """Return a client for one pass. Nothing is sent before its first call; read-only ones cannot write.
 
-        With `whereabouts`, calls go where the tenant is, also when that changes, and raise `TenantNotRunning` once
-        it does not run. Entering it raises `ConfigurationError` where the tenant's address, certificates or proxy
-        cannot be used.
+        With `whereabouts`, calls go where the tenant is at any time, and raise `TenantNotRunning` once it does not
+        run. Entering it raises `ConfigurationError` where address, certificates or proxy cannot be used.
         """
         ...
 
