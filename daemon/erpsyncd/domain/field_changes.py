@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from erpsyncd.domain.connections import CONFIG_PREFIX, FieldValue, name_variants
+from erpsyncd.domain.connections import CONFIG_PREFIX, FieldValue
+from erpsyncd.domain.drift_comparison import shows
 from erpsyncd.domain.plan import Change, Create, Delete, Update
 
 
@@ -77,15 +78,8 @@ def _plain_of_update(update: Update) -> Iterator[FieldChange]:
     assert spec is not None, "an update has a spec"
     observed = update.observed.spec.plain_fields
     for name, value in spec.plain_fields.items():
-        if name in update.fields or not _shows(name, observed[name], value):
+        if name in update.fields or not shows(name, observed[name], value):
             yield FieldChange(name=name, old=observed[name], new=value)
-
-
-def _shows(name: str, observed: FieldValue, desired: FieldValue) -> bool:
-    """Say whether the tenant shows this value. A multi-language name may come back in one language."""
-    if name == "display_name":
-        return observed in name_variants(str(desired))
-    return observed == desired
 
 
 def _secrets_of_update(update: Update) -> Iterator[FieldChange]:
