@@ -266,13 +266,14 @@ def policy_of(settings: Settings) -> Policy:
         leave_within=LEAVE_WITHIN,
         tenants_at_once=settings.limits.tenants_at_once,
         connections_at_once=settings.limits.connections_at_once,
-        limits=Limits(max_deletes=settings.safety.max_deletes),
+        limits=Limits(max_deletes=settings.safety.max_deletes, max_drift_percent=settings.safety.max_drift_percent),
         backoff_first=settings.backoff.first,
         backoff_longest=settings.backoff.longest,
         breaker_failures=settings.breaker.failures,
         breaker_park=settings.breaker.park,
         checks_enabled=settings.checks.enabled,
         check_interval=settings.schedule.quote_check,
+        drift_interval=settings.schedule.drift,
     )
 
 
@@ -282,6 +283,7 @@ def _schedule(settings: Settings) -> Schedule:
     return Schedule(
         reconcile=settings.schedule.reconcile,
         quote_check=settings.schedule.quote_check,
+        drift=settings.schedule.drift or None,
         prune=settings.schedule.prune,
         jitter=settings.schedule.jitter,
         stop_within=settings.schedule.stop_within,

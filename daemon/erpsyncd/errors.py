@@ -20,6 +20,7 @@ DaemonError
    ├─ SecretMissing          a reference cannot be resolved here
    ├─ SecretUnusable         what a reference resolves to cannot be sent
    ├─ Undecided              replaced, missing, exists: an operator has to decide
+   ├─ NotAdopted             what a tenant shows cannot become what is described
    └─ RemoteError(operation)
       ├─ TenantNotRunning       the vendor says that the tenant does not run: nothing has failed
       ├─ TemporaryRemoteError   the same call may work later
@@ -232,6 +233,12 @@ class Undecided(ConnectionFailed):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NotAdopted(ConnectionFailed):
+    """What a tenant shows cannot become what is described; the message says what to do instead."""
+
+    error_class = "not_adopted"
 
 
 class RemoteError(ConnectionFailed):

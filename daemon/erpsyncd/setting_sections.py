@@ -139,6 +139,10 @@ class SafetySettings(_Section):
     max_deletes: Annotated[int, Field(ge=0)] = 3
     """How many connections of one tenant a pass may delete without `--force TENANT`."""
 
+    max_drift_percent: Annotated[int, Field(ge=0, le=100)] = 30
+    """What part of a tenant's connections, in percent, a pass may push over because they drifted, without
+    `--force TENANT`. It counts where a tenant has at least 10."""
+
 
 class ScheduleSettings(_Section):
     """When the daemon does what."""
@@ -152,6 +156,10 @@ class ScheduleSettings(_Section):
 
     quote_check: Duration = timedelta(hours=6)
     """How old a tenant's last HasConnections answer may get before it is asked again."""
+
+    drift: DurationOrNone = timedelta(hours=6)
+    """How old the last look at what a tenant has may get before each of its connections is read again, and
+    compared with what was pushed. `0s`: the daemon does not look; `erpsyncd drift` does."""
 
     prune: Duration = timedelta(hours=24)
     """How often records older than `retention.days` are deleted."""

@@ -20,10 +20,11 @@ from structlog.testing import capture_logs
 
 from erpsyncd.domain.results import RunReport
 from erpsyncd.errors import ConfigurationError, StoreError, StoreOutdated
-from erpsyncd.service.daemon import Daemon, Reloaded, Schedule, _trigger
+from erpsyncd.service.daemon import Daemon, Reloaded, Schedule
 from erpsyncd.service.notify import Notifier
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.reconciler import Reconciler
+from erpsyncd.service.triggers import trigger_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LONG = timedelta(hours=1)
@@ -228,7 +229,7 @@ async def test_clock_jumps_are_mended(
     daemon._clock_offset = clock[0] - time.monotonic()
     scheduler = AsyncIOScheduler(timezone=UTC)
     scheduler.start(paused=True)
-    job = scheduler.add_job(daemon._reconcile, _trigger(schedule, timedelta(0)), next_run_time=NOW + 40 * MINUTE)
+    job = scheduler.add_job(daemon._reconcile, trigger_of(schedule, timedelta(0)), next_run_time=NOW + 40 * MINUTE)
 
     clock[0] += jump
     daemon._mend_clock_jump(scheduler)
@@ -243,14 +244,14 @@ async def test_clock_jumps_are_mended(
 
 def test_triggers_are_intervals_or_cron() -> None:
     """Jitter never exceeds a quarter of an interval; what is no cron expression is refused with its reason."""
-    short = _trigger(timedelta(seconds=4), timedelta(seconds=30))
-    cron = _trigger("0 3 * * *", timedelta(0))
+    short = trigger_of(timedelta(seconds=4), timedelta(seconds=30))
+    cron = trigger_of("0 3 * * *", timedelta(0))
     tomorrow = cron.get_next_fire_time(None, NOW)
 
     assert (1.0, 4.0) == (short.jitter, short.interval_length)
     assert datetime(2026, 3, 2, 3, tzinfo=UTC) == tomorrow
     with pytest.raises(ConfigurationError, match="is not a cron expression"):
-        _trigger("never", timedelta(0))
+        trigger_of("never", timedelta(0))
 
 
 @pytest.mark.parametrize("abstract", [True, False])

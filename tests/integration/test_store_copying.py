@@ -93,8 +93,8 @@ def fill_what_belongs(store: SqlStore) -> None:
             " SELECT id, 'usergroup', '[]', created_at FROM tenants"
         ),
         (
-            "INSERT INTO drifts (connection_id, field, kind, first_seen_at, last_seen_at)"
-            " SELECT id, 'active', 'changed', created_at, updated_at FROM connections"
+            "INSERT INTO drifts (connection_id, field, kind, observed_fingerprint, first_seen_at, last_seen_at)"
+            " SELECT id, 'active', 'changed', 'f', created_at, updated_at FROM connections"
         ),
         (
             "INSERT INTO drift_decisions (connection_id, field, decision, reason, decided_at)"

@@ -29,7 +29,7 @@ FIELDS = {"Client": "F0001", "Password": "pw"}
 
 
 def spec(config: Mapping[str, str] = FIELDS, **fields: Any) -> ConnectionSpec:
-    given = {"erp_connector_id": 1, "display_name": "Norway"} | fields
+    given: dict[str, Any] = {"erp_connector_id": 1, "display_name": "Norway"} | fields
     return ConnectionSpec(**given, config_fields={name: Secret(value) for name, value in config.items()})
 
 
@@ -239,9 +239,9 @@ def test_pushing_over_a_drift_names_just_its_fields() -> None:
 
 def known(decision: DecisionKind | None = None, *, seen: str = "f", kind: DriftKind = DriftKind.CHANGED) -> KnownDrift:
     drift = Drift(field="active", kind=kind, desired=True, observed=False, observed_fingerprint="f")
-    made = decision and Decision(
-        kind=decision, reason="r", decided_at=NOW, until=NOW + timedelta(1), observed_fingerprint=seen
-    )
+    made = None
+    if decision is not None:
+        made = Decision(kind=decision, reason="r", decided_at=NOW, until=NOW + timedelta(1), observed_fingerprint=seen)
     return KnownDrift(drift=drift, first_seen_at=NOW, last_seen_at=NOW, decision=made)
 
 

@@ -68,7 +68,7 @@ REPORT = {
     "changed_records": COUNT,
 }
 
-_TRIGGER = words("run-once", "plan", "reconcile", "quote_check")
+_TRIGGER = words("run-once", "plan", "reconcile", "quote_check", "drift")
 _RUN_STATUS = words(RunStatus, "running", "interrupted")
 RUN = record(
     run_id=COUNT,

@@ -52,6 +52,8 @@ class Limits:
     """How much one pass may do to one tenant without being told so."""
 
     max_deletes: int = 3
+    max_drift_percent: int = 30
+    """Of a tenant's connections, how many may be pushed over because they drifted; where there are at least 10."""
 
 
 def needs_observation(desired: DesiredConnection) -> bool:
@@ -143,6 +145,27 @@ def raise_if_unsafe(deletes: int, *, tenant: str, connections: int, limits: Limi
         )
     if deletes > 1 and deletes >= connections:
         raise UnsafePlan(f"all {deletes} connections would be deleted. {way_out}")
+
+
+#: A part of fewer connections than this says little.
+_MANY = 10
+
+
+def raise_if_too_much_drift(pushes: int, *, tenant: str, connections: int, limits: Limits) -> None:
+    """Stop a pass that would push over more drift than somebody can have made by hand.
+
+    So much that differs is a restored backup, a migration, or a server that shows things otherwise since its upgrade.
+
+    Raises:
+        UnsafePlan: with the numbers and the way out.
+    """
+    if connections >= _MANY and pushes * 100 > connections * limits.max_drift_percent:
+        look, force = command("drift", "--only", tenant), command("--run-once", "--only", tenant, "--force", tenant)
+        raise UnsafePlan(
+            f"{pushes} of {connections} connections would be updated because they drifted, more than "
+            f"{limits.max_drift_percent} % (safety.max_drift_percent). Look at them: {look}. "
+            f"If that is meant, run: {force}"
+        )
 
 
 def candidates(

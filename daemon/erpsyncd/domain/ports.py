@@ -10,8 +10,9 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from erpsyncd.domain.connections import ErpConnection, ListedConnection, Owned, StoredConnection
+from erpsyncd.domain.connections import ConnectionRowId, ErpConnection, ListedConnection, Owned, StoredConnection
 from erpsyncd.domain.documents import Document
+from erpsyncd.domain.drift import Drift, KnownDrift
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.intents import Intent, Lease, Moment
@@ -292,6 +293,48 @@ class PassStore(Protocol):
         """Put a document with one connection of the tenant into the store, and record a verdict on it: both or neither.
 
         Raises `ConfigurationError` for one that cannot stand there.
+        """
+        ...
+
+    async def compared_connections(
+        self, tenant_id: TenantId, *, after: ConnectionRowId, limit: int, keys: frozenset[str] | None = None
+    ) -> tuple[StoredConnection, ...]:
+        """Return the next connections that can be compared with what the tenant shows, by their numbers."""
+        ...
+
+    async def drifting_connections(
+        self, tenant_id: TenantId, *, enforced: bool
+    ) -> tuple[tuple[StoredConnection, tuple[KnownDrift, ...]], ...]:
+        """Return the connections over whose drift ours may be pushed: all that have any, or those of a decision."""
+        ...
+
+    async def record_look(
+        self,
+        lease: Lease,
+        *,
+        connection: StoredConnection,
+        found: tuple[Drift, ...],
+        hidden: frozenset[str],
+        pushed: bool,
+        at: datetime,
+    ) -> tuple[KnownDrift, ...]:
+        """Record what one look at a connection found; return it with what was decided about it.
+
+        Nothing is recorded where the desired side was changed since `connection` was read. `pushed` says that ours
+        was pushed just before.
+        """
+        ...
+
+    async def finish_look(self, lease: Lease, *, at: datetime) -> None:
+        """Record that all of a tenant was looked at."""
+        ...
+
+    async def adopt_drift(
+        self, lease: Lease, document: Document, verdict: Verdict, fields: tuple[str, ...], *, at: datetime
+    ) -> None:
+        """Describe a connection as its tenant shows it in these fields, and record a verdict on it: both or neither.
+
+        Raises `ConfigurationError` for a description that cannot stand.
         """
         ...
 

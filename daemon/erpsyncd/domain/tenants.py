@@ -183,6 +183,7 @@ class Tenant:
     """Fingerprint of the credentials that the tenant refused; None when it refused none."""
 
     last_checked_at: datetime | None = None
+    last_drift_at: datetime | None = None
     reported: ReportedState | None = None
     """What the vendor last said of a tenant of Online, and until when that is good."""
 

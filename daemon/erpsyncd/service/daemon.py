@@ -13,8 +13,6 @@ from typing import Protocol
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from erpsyncd.domain.results import RunReport
@@ -22,6 +20,7 @@ from erpsyncd.errors import ConfigurationError, DaemonError, StoreOutdated
 from erpsyncd.service.notify import Notifier
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.reconciler import Reconciler
+from erpsyncd.service.triggers import trigger_of
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -40,6 +39,9 @@ class Schedule:
     jitter: timedelta
     stop_within: timedelta
     """How long calls in flight may take to end after SIGTERM."""
+
+    drift: timedelta | None = None
+    """How old a look at what a tenant has may get; None to make none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,10 +125,25 @@ class Daemon:
             ("quote_check", self._quote_check, self.schedule.quote_check, None),
             ("prune", self._prune, self.schedule.prune, self.now()),
         ):
-            trigger = _trigger(when, self.schedule.jitter)
+            trigger = trigger_of(when, self.schedule.jitter)
             # Named explicitly: without the argument APScheduler asks the trigger, with None it pauses the job.
             start = {} if first is None else {"next_run_time": first}
             scheduler.add_job(self._task(job), trigger, id=name, name=name, replace_existing=True, **start)
+        self._arm_drift(scheduler)
+
+    def _arm_drift(self, scheduler: AsyncIOScheduler) -> None:
+        """Arm or disarm the looks at what tenants have.
+
+        They come more often than a tenant is looked at, so that none waits for long after a restart; how old its last
+        look is decides. The first passes go before the first of them.
+        """
+        every = self.schedule.drift
+        if every is None:
+            if scheduler.get_job("drift") is not None:
+                scheduler.remove_job("drift")
+            return
+        trigger = trigger_of(max(every / 4, timedelta(seconds=1)), self.schedule.jitter)
+        scheduler.add_job(self._task(self._drift), trigger, id="drift", name="drift", replace_existing=True)
 
     def _task(self, job: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
@@ -160,6 +177,9 @@ class Daemon:
         if self.reconciler.policy.checks_enabled:
             await self.reconciler.run(RunOptions(trigger="quote_check", scheduled=True, only_checks=True))
 
+    async def _drift(self) -> None:
+        await self.reconciler.run(RunOptions(trigger="drift", scheduled=True, only_drift=True))
+
     async def _prune(self) -> None:
         rows = await self.history.prune(now=self.now())
         log.info("history.pruned", rows=rows)
@@ -190,7 +210,8 @@ class Daemon:
     def _rearm(self, scheduler: AsyncIOScheduler) -> None:
         """Let every job run as the schedule says from now on."""
         for name in ("reconcile", "quote_check", "prune"):
-            scheduler.reschedule_job(name, trigger=_trigger(getattr(self.schedule, name), self.schedule.jitter))
+            scheduler.reschedule_job(name, trigger=trigger_of(getattr(self.schedule, name), self.schedule.jitter))
+        self._arm_drift(scheduler)
 
     async def _watch_clock(self, scheduler: AsyncIOScheduler) -> None:
         while True:
@@ -250,20 +271,6 @@ class Daemon:
         job = scheduler.get_job("reconcile")
         when = job.next_run_time if job else None
         return f"next pass at {when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if when else "no pass is scheduled"
-
-
-def _trigger(when: timedelta | str, jitter: timedelta) -> BaseTrigger:
-    """Return APScheduler's trigger for an interval or a cron expression."""
-    if isinstance(when, timedelta):
-        # More jitter than interval would let a job overtake itself.
-        seconds = min(jitter.total_seconds(), when.total_seconds() / 4)
-        return IntervalTrigger(seconds=when.total_seconds(), jitter=seconds or None, timezone=UTC)
-    try:
-        trigger = CronTrigger.from_crontab(when, timezone=UTC)
-    except ValueError as exc:
-        raise ConfigurationError(f"schedule: {when!r} is not a cron expression: {exc}") from exc
-    trigger.jitter = jitter.total_seconds() or None
-    return trigger
 
 
 async def _all_done(tasks: set[asyncio.Task[None]]) -> None:

@@ -8,6 +8,7 @@ from random import Random
 
 from erpsyncd.domain.plan import Limits
 from erpsyncd.domain.selection import Selection
+from erpsyncd.domain.tenants import Tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Policy:
     breaker_park: timedelta = timedelta(minutes=15)
     checks_enabled: bool = True
     check_interval: timedelta = timedelta(hours=6)
+    drift_interval: timedelta = timedelta(hours=6)
 
     @property
     def lease(self) -> timedelta:
@@ -50,11 +52,21 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adopting:
+    """That what a tenant shows becomes what we describe."""
+
+    field: str | None
+    """None for everything that differs."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """What one run was asked to do."""
 
     trigger: str
-    """Who asked: `run-once`, `plan`, `reconcile`, `quote_check`."""
+    """Who asked: `run-once`, `plan`, `reconcile`, `quote_check`, `drift`."""
 
     dry_run: bool = False
     scheduled: bool = False
@@ -66,8 +78,33 @@ class RunOptions:
     only_checks: bool = False
     """Leave connections alone; the `quote_check` job."""
 
+    only_drift: bool = False
+    """Only look at what tenants have, with a client that cannot write; the `drift` job and command."""
+
+    adopting: Adopting | None = None
+    """With `only_drift`: what to take over of the drift of the one connection that is selected."""
+
     force: frozenset[str] = frozenset()
     """Tenants whose safety limits are overridden once."""
 
     selection: Selection = field(default_factory=Selection)
     """Which tenants and connections it is about. What was left open is settled in all of a tenant first."""
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether tenants are opened with a client that cannot write."""
+        return self.dry_run or self.only_drift
+
+
+def concerns(tenant: Tenant, options: RunOptions, policy: Policy, now: datetime) -> bool:
+    """Say whether a run is about this tenant: it is selected, and what the run asks for is old enough."""
+    if not options.selection.matches(tenant.name):
+        return False
+    if options.only_drift:
+        return not options.scheduled or _is_old(tenant.last_drift_at, policy.drift_interval, now)
+    return not options.only_checks or _is_old(tenant.last_checked_at, policy.check_interval, now)
+
+
+def _is_old(last: datetime | None, interval: timedelta, now: datetime) -> bool:
+    """Say whether the last time is so long ago, or never was. One that is still to come was told by a wrong clock."""
+    return last is None or not (now - interval < last <= now)

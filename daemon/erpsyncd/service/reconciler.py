@@ -30,7 +30,8 @@ from erpsyncd.errors import (
 )
 from erpsyncd.service.access import Resolved, refused_before, resolve_credentials, resolve_proxy
 from erpsyncd.service.clocks import boot_seconds
-from erpsyncd.service.policy import Policy, RunOptions
+from erpsyncd.service.drift_look import DriftLook
+from erpsyncd.service.policy import Policy, RunOptions, concerns
 from erpsyncd.service.recording import Recorder, Unwatched, not_visited
 from erpsyncd.service.remote import LeaseHolder, Remote
 from erpsyncd.service.secrets import SecretResolver
@@ -104,7 +105,9 @@ class Reconciler:
         return max(self.now(), started_at)
 
     async def _all_tenants(self, run_id: int, options: RunOptions) -> tuple[TenantReport, ...]:
-        tenants = [tenant for tenant in await self.store.tenants() if self._concerns(tenant, options)]
+        tenants = [
+            tenant for tenant in await self.store.tenants() if concerns(tenant, options, self.policy, self.now())
+        ]
         reports: dict[str, TenantReport] = {}
         pending = iter(tenants)
         store_errors: list[StoreError] = []
@@ -128,14 +131,6 @@ class Reconciler:
             if tenant.name not in reports:
                 reports[tenant.name] = not_visited(tenant)
         return tuple(reports[tenant.name] for tenant in tenants)
-
-    def _concerns(self, tenant: Tenant, options: RunOptions) -> bool:
-        if not options.selection.matches(tenant.name):
-            return False
-        if not options.only_checks:
-            return True
-        last = tenant.last_checked_at
-        return last is None or not (self.now() - self.policy.check_interval < last <= self.now())
 
     async def _isolated_pass(self, tenant: Tenant, run_id: int, options: RunOptions) -> TenantReport:
         """Make one tenant's pass; whatever goes wrong in it is this tenant's report, not the run's end."""
@@ -228,10 +223,22 @@ class Reconciler:
             tenant, self.apis, proxy, store=self.store, lease=recorder.lease, now=self.now
         )
         async with self.apis.open(
-            tenant.spec, credentials, proxy=proxy, read_only=options.dry_run, whereabouts=whereabouts
+            tenant.spec, credentials, proxy=proxy, read_only=options.reads_only, whereabouts=whereabouts
         ) as api:
             remote = self._remote(tenant, api, holder, options)
-            one = TenantPass(
+            one = self._work(tenant, remote, recorder, resolved, options)
+            try:
+                return await one.run()
+            finally:
+                # Also after a pass that broke off: refused credentials must not be tried by the next one.
+                if recorder.lease is not None:
+                    await self._remember(tenant, recorder.lease, remote, fingerprint, options)
+
+    def _work(
+        self, tenant: Tenant, remote: Remote, recorder: Recorder, resolved: Resolved, options: RunOptions
+    ) -> TenantPass | DriftLook:
+        if options.only_drift:
+            return DriftLook(
                 tenant=tenant,
                 store=self.store,
                 remote=remote,
@@ -240,14 +247,18 @@ class Reconciler:
                 policy=self.policy,
                 options=options,
                 now=self.now,
-                rng=self.rng,
             )
-            try:
-                return await one.run()
-            finally:
-                # Also after a pass that broke off: refused credentials must not be tried by the next one.
-                if recorder.lease is not None:
-                    await self._remember(tenant, recorder.lease, remote, fingerprint, options)
+        return TenantPass(
+            tenant=tenant,
+            store=self.store,
+            remote=remote,
+            recorder=recorder,
+            resolved=resolved,
+            policy=self.policy,
+            options=options,
+            now=self.now,
+            rng=self.rng,
+        )
 
     def _remote(self, tenant: Tenant, api: TenantApi, holder: LeaseHolder | None, options: RunOptions) -> Remote:
         return Remote(

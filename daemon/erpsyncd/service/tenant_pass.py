@@ -28,6 +28,7 @@ from erpsyncd.errors import (
 )
 from erpsyncd.service.access import Resolved
 from erpsyncd.service.connection_pass import ConnectionPass
+from erpsyncd.service.enforcement import Enforcement
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.recovery import Recovery
@@ -49,6 +50,7 @@ class TenantPass:
     options: RunOptions
     now: Callable[[], datetime]
     rng: Random
+    _enforcement: Enforcement = field(init=False)
     _unsafe: UnsafePlan | None = field(default=None, init=False)
     _check_failed: bool = field(default=False, init=False)
     _due_in_sync: int = field(default=0, init=False)
@@ -97,7 +99,9 @@ class TenantPass:
             longest_backoff=self.policy.backoff_longest if self.options.scheduled else None,
             using=self.resolved.changed if self.options.dry_run else frozenset(),
         )
-        self._due_in_sync = sum(connection.state is State.IN_SYNC for connection in due)
+        self._enforcement = await Enforcement.read(self.tenant, self.store, self.now())
+        due = self._enforcement.added_to(due)
+        self._due_in_sync = sum(connection.state in (State.IN_SYNC, State.DRIFTED) for connection in due)
         selected = tuple(row for row in due if row.id not in waiting and self._selects(row))
         self.recorder.progress.connections_due(self.tenant.name, len(selected))
         return selected
@@ -133,12 +137,15 @@ class TenantPass:
                 return
             if not self.options.dry_run:
                 await one.converge(desired)
+                await self._read_back(desired)
             elif (change := await one.plan(desired)) is not None:
                 await one.planned(change)
 
         absent = [row for row in due if not row.present]
         await self._each(absent, plan_delete)
         await self._gate(absent)
+        if not self.remote.is_stopped and self.tenant.name not in self.options.force:
+            await self._enforcement.gate(due, self.policy.limits)
         await self._each(deletes, one.planned if self.options.dry_run else one.apply)
         await self._each((row for row in due if row.present), converge)
 
@@ -153,6 +160,12 @@ class TenantPass:
                 connections=len(await self.store.owned_ids(self.tenant.id)),
                 limits=self.policy.limits,
             )
+
+    async def _read_back(self, desired: DesiredConnection) -> None:
+        """After ours was pushed over a drift: see whether it holds."""
+        updated = {outcome.key for outcome in self.recorder.outcomes if outcome.status is Status.UPDATED}
+        if desired.stored.id in self._enforcement.pushes and desired.key in updated:
+            await self._enforcement.read_back(desired, self.remote, self.recorder, self.now())
 
     def _desired(self, stored: StoredConnection) -> DesiredConnection:
         withheld = withheld_names(stored.template.templates)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, delete, exists, func, select, update
 
 from erpsyncd.domain.connections import State
+from erpsyncd.domain.drift import OF_THE_WHOLE, DriftKind
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.domain.unknown_names import no_such_connection, no_such_tenant
 from erpsyncd.errors import UsageError
@@ -20,6 +21,8 @@ from erpsyncd.store.tables import (
     checks,
     connection_references,
     connections,
+    drift_decisions,
+    drifts,
     intents,
     listings,
     outcomes,
@@ -123,7 +126,7 @@ def resolve_connection(
     row = connection.execute(select(connections).where(*this)).one_or_none()
     if row is None:
         raise no_connection(connection, tenant_id, tenant, key)
-    if not _is_undecided(row):
+    if not _is_undecided(connection, row):
         raise UsageError(
             f"{tenant}/{key} is connection {row.erp_connection_id} there ({row.state}); there is nothing to decide"
         )
@@ -150,7 +153,8 @@ def resolve_connection(
         "error": None,
         "updated_at": now,
     }
-    connection.execute(delete(intents).where(intents.c.connection_id == row.id))
+    for table in (intents, drifts, drift_decisions):
+        connection.execute(delete(table).where(table.c.connection_id == row.id))
     connection.execute(
         update(connections)
         .where(connections.c.id == row.id)
@@ -159,13 +163,16 @@ def resolve_connection(
     )
 
 
-def _is_undecided(row: Row[Any]) -> bool:
+def _is_undecided(connection: Connection, row: Row[Any]) -> bool:
     """Say whether a connection is not known to stand in the tenant as the one that it is.
 
     To decide upon another one would take it out of our hands, and the next pass might make a second one.
     """
     known = row.erp_connection_id is not None and row.connection_id is not None
-    return not known or State(row.state) in (State.MISSING, State.REPLACED, State.IN_DOUBT, State.DELETED)
+    if not known or State(row.state) in (State.MISSING, State.REPLACED, State.IN_DOUBT, State.DELETED):
+        return True
+    kinds = connection.execute(select(drifts.c.kind).where(drifts.c.connection_id == row.id)).scalars()
+    return any(DriftKind(kind) in OF_THE_WHOLE for kind in kinds)
 
 
 def find_tenant(connection: Connection, name: str) -> TenantId:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from erpsyncd.domain.documents import Document
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.results import Verdict
-from erpsyncd.store import importing, leases, settling
+from erpsyncd.store import drifting, importing, leases, settling
 from erpsyncd.store.rows import read_connection, select_connections
 from erpsyncd.store.sealing import Sealer
 from erpsyncd.store.tables import connections
@@ -32,3 +32,28 @@ def adopt(
     query = select_connections(connections.c.tenant_id == lease.tenant_id, connections.c.key == entry.key)
     stored = read_connection(connection.execute(query).one(), sealer)
     settling.settle(connection, lease, run_id=0, stored=stored, verdict=verdict, outcome=None, intent_id=None, at=at)
+
+
+def adopt_drift(
+    connection: Connection,
+    lease: Lease,
+    sealer: Sealer,
+    document: Document,
+    verdict: Verdict,
+    fields: tuple[str, ...],
+    *,
+    at: datetime,
+) -> None:
+    """Describe a connection as its tenant shows it in these fields, and record a verdict on it.
+
+    Raises:
+        LeaseLost: the lease is not current.
+        ConfigurationError: the document cannot stand, each problem listed.
+    """
+    importing.wait_for_imports(connection)
+    leases.check(connection, lease)
+    (entry,) = document.connections
+    this = (connections.c.tenant_id == lease.tenant_id, connections.c.key == entry.key)
+    row_id = connection.execute(select(connections.c.id).where(*this)).scalar_one()
+    drifting.forget_drifts(connection, row_id, fields)
+    adopt(connection, lease, sealer, document, verdict, at=at)

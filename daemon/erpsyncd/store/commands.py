@@ -15,6 +15,7 @@ from erpsyncd.domain.tenants import Tenant
 from erpsyncd.store import administration, changes, details, integrity, queries, renaming, tables
 from erpsyncd.store.copying import copy_store
 from erpsyncd.store.database import Database
+from erpsyncd.store.decisions import DriftOperations
 from erpsyncd.store.details import ConnectionDetail, TenantDetail
 from erpsyncd.store.importing import apply_document
 from erpsyncd.store.lock import ProcessLock
@@ -35,7 +36,7 @@ from erpsyncd.store.views import (
 )
 
 
-class CommandOperations:
+class CommandOperations(DriftOperations):
     """Lists, imports and administration."""
 
     def __init__(self, database: Database, vault: Vault, lock: ProcessLock | None) -> None:

@@ -108,11 +108,14 @@ def owned_ids(connection: Connection, tenant_id: TenantId) -> Owned:
 
 
 def select_in_sync_count(tenant_id: TenantId) -> Select[Any]:
-    """Return the query for how many are in sync: all there are, less what the partial index holds."""
+    """Return the query for how many are in sync: all there are, less what the partial index holds.
+
+    What drifted is in sync with us: a pass has nothing to do for it.
+    """
     others = (
         select(func.count())
         .select_from(connections)
-        .where(connections.c.tenant_id == tenant_id, NOT_IN_SYNC)
+        .where(connections.c.tenant_id == tenant_id, NOT_IN_SYNC, connections.c.state != State.DRIFTED)
         .scalar_subquery()
     )
     return select(tenants.c.connection_count - others).where(tenants.c.id == tenant_id)

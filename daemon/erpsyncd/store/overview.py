@@ -101,7 +101,12 @@ def select_troubles(connection: Connection) -> Select[Any]:
 
 def select_last_run() -> Select[Any]:
     """Return the query for the newest run that was to reconcile."""
-    return select(runs).where(~runs.c.dry_run, runs.c.trigger != "quote_check").order_by(runs.c.id.desc()).limit(1)
+    return (
+        select(runs)
+        .where(~runs.c.dry_run, runs.c.trigger.not_in(("quote_check", "drift")))
+        .order_by(runs.c.id.desc())
+        .limit(1)
+    )
 
 
 def _counts(connection: Connection) -> Mapping[TenantId, Mapping[State, int]]:

@@ -58,6 +58,7 @@ def read_tenant(row: Row[Any], reader: TemplateReader) -> Tenant:
         transient_failures=row.transient_failures,
         refused_auth=row.refused_auth,
         last_checked_at=row.last_checked_at,
+        last_drift_at=row.last_drift_at,
         reported=read_reported(row),
     )
 

@@ -14,7 +14,7 @@ from erpsyncd.domain.intents import Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Outcome, Verdict
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import NotTried
-from erpsyncd.store import leases
+from erpsyncd.store import drifting, leases
 from erpsyncd.store.history import insert_outcomes
 from erpsyncd.store.rows import Values, incomplete_values, inserted_id
 from erpsyncd.store.tables import connections, intents, listings
@@ -107,6 +107,9 @@ def settle(
         values = _settled(verdict, outcome)
         if row.revision != stored.revision:
             values |= _overtaken(verdict, present=row.present)
+        drifted = drifting.settled(connection, stored.id, verdict, outcome, at=at)
+        if values["state"] == State.IN_SYNC.value:
+            values |= drifted
         if row.present and values["state"] == State.PENDING.value:
             values |= _incomplete(connection, stored.id)
         connection.execute(update(connections).where(connections.c.id == stored.id).values(**values, updated_at=at))

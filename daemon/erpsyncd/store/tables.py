@@ -224,23 +224,23 @@ drifts = Table(
     metadata,
     Column("id", RowId, primary_key=True),
     Column("connection_id", RowId, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
-    Column("field", Text, nullable=False),  # empty where it is about the connection as a whole
+    Column("field", ForeignText, nullable=False),  # empty where it is about the connection as a whole
     Column("kind", Text, nullable=False),
     Column("desired", Json),  # of what is no secret
-    Column("applied", Text),  # a fingerprint
     Column("observed", Json),  # of what is no secret
+    Column("observed_fingerprint", Text, nullable=False),  # to know the same value again
     Column("first_seen_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
     UniqueConstraint("connection_id", "field"),
 )
 
-#: What an operator decided about a field that differs.
+#: What an operator decided about a field that differs, and what became of pushing over it.
 drift_decisions = Table(
     "drift_decisions",
     metadata,
     Column("id", RowId, primary_key=True),
     Column("connection_id", RowId, ForeignKey("connections.id", ondelete="CASCADE"), nullable=False),
-    Column("field", Text, nullable=False),  # empty for all of the connection
+    Column("field", ForeignText, nullable=False),  # empty where it is about the connection as a whole
     Column("decision", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("decided_at", UtcDateTime, nullable=False),

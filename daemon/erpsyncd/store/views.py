@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from erpsyncd.domain.connections import FieldValue
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantView:
@@ -62,6 +64,34 @@ class ConnectionView:
     error_class: str | None
     error: str | None
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftView:
+    """One thing that a tenant shows otherwise than we pushed it, with what was decided about it."""
+
+    tenant: str
+    key: str
+    field: str
+    """Empty where it is about the connection as a whole."""
+
+    kind: str
+    desired: FieldValue | None
+    observed: FieldValue | None
+    """Both None for secrets."""
+
+    first_seen_at: datetime
+    last_seen_at: datetime
+    ignored: bool
+    """Whether somebody decided to let just this value be."""
+
+    stubborn: bool
+    """Whether ours was pushed over it, and it came back."""
+
+    decision: str | None
+    reason: str | None
+    decided_at: datetime | None
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
