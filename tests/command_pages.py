@@ -29,6 +29,7 @@ EXIT_CODES = {
     2: "The command line cannot be meant.",
     3: "Some tenants or connections failed; the rest is done.",
     4: "Changes are pending (plan --detailed-exitcode).",
+    5: "Something drifted that nobody decided to ignore (drift).",
     6: "Stopped by a safety limit.",
     75: "It may work later: nothing was reachable, or another process holds the store.",
     77: "The credentials were refused.",

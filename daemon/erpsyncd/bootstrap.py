@@ -125,7 +125,9 @@ def run_once(
     """
     with opened_store(settings) as store:
         _raise_if_unknown(store, options)
-        if not options.dry_run:
+        if options.only_drift:
+            store.lock_if_free()  # a look goes on beside a daemon; leases keep the two apart
+        elif not options.dry_run:
             store.lock_process()
         # Before the run is on record: a lost key is no run that died.
         store.unlock()

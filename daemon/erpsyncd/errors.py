@@ -9,6 +9,7 @@ DaemonError
 ├─ RunInterrupted         a run was cut off by a signal: exit 75
 ├─ Interrupted            somebody ended a command with Ctrl-C: exit 130
 ├─ OutputLost             stdout does not take the result
+├─ NotLookedAt            a tenant could not be asked what it has
 ├─ TenantLeased           another process works on this tenant
 ├─ TenantParked           this tenant failed too often in a row
 ├─ Crashed                a defect ended one tenant's pass
@@ -145,6 +146,17 @@ class OutputLost(DaemonError):
     def __init__(self, message: str, *, exit_code: int = 1) -> None:
         super().__init__(message)
         #: What the command ends with; 1 only where it has no worse to tell.
+        self.exit_code = exit_code
+
+
+class NotLookedAt(DaemonError):
+    """A tenant could not be asked what it has, for a reason of its own."""
+
+    error_class = "not_looked_at"
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        #: What a run ends with that fails for this reason.
         self.exit_code = exit_code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from erpsyncd.cli.drift_lines import drift_lines
 from erpsyncd.cli.layout import WIDTH, cut, facts, local, one_line
 from erpsyncd.cli.output import as_json, table
 from erpsyncd.domain.connections import State
@@ -27,6 +28,8 @@ def connection_as_text(detail: ConnectionDetail) -> str:
         facts(list(_standing(detail))),
         facts(list(_description(detail))),
     ]
+    if detail.drift:
+        parts.append("\n".join(("Drift:", *(f"  {line}" for one in detail.drift for line in drift_lines(one)))))
     if detail.history:
         parts.append("\n".join(_history(detail.history)))
     return "\n\n".join(parts)

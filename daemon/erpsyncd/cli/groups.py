@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -39,3 +40,34 @@ def command_group(described: Callable[[], None]) -> Group:
 
     made: Group = group
     return made
+
+
+class DefaultGroup(Group):
+    """A group that is a command itself: what names none of its commands is meant for one of them."""
+
+    def __init__(self, *arguments: Any, default: str, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the name of that command before what is meant for it."""
+        if not ctx.resilient_parsing and not {"--help", "-h"} & set(args[:1]) and not self._names_command(args):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def _names_command(self, args: list[str]) -> bool:
+        """Say whether the first word that is no option, nor what one takes, is a command of ours."""
+        taking = {
+            name
+            for command in (self, self.commands[self.default])
+            for parameter in command.params
+            if isinstance(parameter, click.Option) and not parameter.is_flag
+            for name in parameter.opts
+        }
+        words = iter(args)
+        for word in words:
+            if not word.startswith("-"):
+                return word in self.commands
+            if word in taking:
+                next(words, None)
+        return False

@@ -23,6 +23,7 @@ from erpsyncd.cli.shapes import (
 )
 from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, ConnectionTemplate, State
 from erpsyncd.domain.documents import ItemChange
+from erpsyncd.domain.drift import DecisionKind, DriftKind
 from erpsyncd.domain.field_changes import SecretChange
 from erpsyncd.domain.items import Severity
 from erpsyncd.domain.results import ChangeKind, RecordChange, RunStatus, Status
@@ -187,6 +188,29 @@ CONNECTION = record(
     **_FAILURE,
     updated_at=MOMENT,
 )
+_DRIFT = {
+    "tenant": TEXT,
+    "key": TEXT,
+    "kind": words(DriftKind),
+    "first_seen_at": MOMENT,
+    "last_seen_at": MOMENT,
+    "ignored": TRUTH,
+    "stubborn": TRUTH,
+    "decision": or_null(words(DecisionKind)),
+    "reason": or_null(TEXT),
+    "decided_at": or_null(MOMENT),
+    "until": or_null(MOMENT),
+}
+_DRIFT_OF_PLAIN = record(field=words(*_PLAIN_FIELDS), desired=_PLAIN, observed=_PLAIN, **_DRIFT)
+_DRIFT_OF_SECRET = record(field=_CONFIG_FIELD, desired=_NOTHING, observed=_NOTHING, **_DRIFT)
+_DRIFT_OF_WHOLE = record(field={"const": ""}, desired=_NOTHING, observed=_NOTHING, **_DRIFT)
+DECIDED = record(tenant=TEXT, key=TEXT, field=TEXT, decision=words("enforce", "ignore", "adopt"))
+NOT_LOOKED_AT = record(tenant=TEXT, key=or_null(TEXT), error_class=WORD, error=TEXT)
+DRIFTS = many(
+    told("of what is no secret", _DRIFT_OF_PLAIN),
+    told("of a secret", _DRIFT_OF_SECRET),
+    told("of the connection as a whole", _DRIFT_OF_WHOLE),
+)
 CONNECTION_DETAIL = record(
     **CONNECTION["properties"],
     since=MOMENT,
@@ -198,6 +222,7 @@ CONNECTION_DETAIL = record(
     revision=COUNT,
     created_at=MOMENT,
     open_intent=or_null(record(kind=words(ChangeKind), run_id=COUNT, sent_at=MOMENT)),
+    drift=DRIFTS,
     history=many(record(run_id=COUNT, recorded_at=MOMENT, **_RESULT)),
 )
 ADOPTED = record(

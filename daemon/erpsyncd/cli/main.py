@@ -33,6 +33,7 @@ _COMMANDS = {
     "db": "erpsyncd.cli.db:db",
     "demo": "erpsyncd.cli.demo:demo",
     "doctor": "erpsyncd.cli.doctor:doctor",
+    "drift": "erpsyncd.cli.drift:drift",
     "export": "erpsyncd.cli.exports:export",
     "import": "erpsyncd.cli.imports:import_",
     "plan": "erpsyncd.cli.plan:plan",

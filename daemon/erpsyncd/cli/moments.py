@@ -38,6 +38,24 @@ def parse_moment(text: str, now: datetime) -> datetime:
         raise ValueError('must be like "2h", "30d", "2026-11-01" or "2026-11-01T08:00:00Z"') from None
 
 
+def parse_end(text: str, now: datetime) -> datetime:
+    """Read a moment to come: in how long (`30d`), a day or a moment in ISO 8601, as `parse_moment` does.
+
+    Raises:
+        ValueError: it is none of these, or it is over.
+    """
+    moment = parse_moment(text, now)
+    try:
+        moment = now + parse_duration(text)
+    except OverflowError:
+        raise ValueError("is further away than this program can count") from None
+    except ValueError:
+        pass  # no duration, so a moment
+    if moment <= now:
+        raise ValueError("is over already")
+    return moment
+
+
 def _read(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
     try:
         return None if text is None else parse_moment(text, datetime.now(UTC))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import click
 
+from erpsyncd import bootstrap
+from erpsyncd.cli.drift_lines import drift_lines
+from erpsyncd.cli.opening import settings_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
 from erpsyncd.cli.output import hanging, write_json, write_text
 from erpsyncd.cli.reports import report_as_json
@@ -15,6 +18,7 @@ from erpsyncd.cli.streams import ending_with
 from erpsyncd.domain.field_changes import FieldChange, SecretChange
 from erpsyncd.domain.results import ChangeKind, Outcome, RunReport, Status
 from erpsyncd.domain.selection import Selection
+from erpsyncd.store import DriftView
 
 _MARKS = {ChangeKind.CREATE: "+", ChangeKind.UPDATE: "~", ChangeKind.DELETE: "-"}
 
@@ -49,18 +53,22 @@ def plan(invocation: Invocation, *, selection: Selection, force: tuple[str, ...]
     from erpsyncd.cli.service import make_run  # noqa: PLC0415 -- help must not wait for what it imports
     from erpsyncd.service.policy import RunOptions  # noqa: PLC0415 -- as above
 
-    report = make_run(invocation, RunOptions(trigger="plan", dry_run=True, selection=selection, force=frozenset(force)))
+    settings = settings_of(invocation)
+    options = RunOptions(trigger="plan", dry_run=True, selection=selection, force=frozenset(force))
+    report = make_run(invocation, options, settings)
     code = report.detailed_exit_code if detailed_exitcode else report.exit_code
+    with bootstrap.opened_store(settings) as store:
+        drifts = [one for one in store.list_drifts() if selection.matches(one.tenant, one.key)]
     with ending_with(code):
         if invocation.as_json:
             write_json("run_report", report_as_json(report))
         else:
-            write_text(plan_as_text(report))
+            write_text(plan_as_text(report, drifts))
     return code
 
 
-def plan_as_text(report: RunReport) -> str:
-    """Return a plan for a person: each change with its fields, then what could not be planned, then the sum."""
+def plan_as_text(report: RunReport, drifts: Sequence[DriftView] = ()) -> str:
+    """Return a plan for a person: each change with its fields, what is not planned, known drift, and the sum."""
     outcomes = sorted(
         (outcome for tenant in report.tenants for outcome in tenant.outcomes),
         key=lambda outcome: (outcome.tenant, outcome.key or ""),
@@ -71,9 +79,23 @@ def plan_as_text(report: RunReport) -> str:
     lines = [line for outcome in planned for line in _change_lines(outcome)]
     if unplanned:
         lines += [*([""] if lines else ()), "Could not be planned:", *(hanging(line, 2) for line in unplanned)]
-    if planned or unplanned:
+    if drifts:
+        pushed = {(outcome.tenant, outcome.key) for outcome in planned}
+        lines += [*([""] if lines else ()), *_drift_lines(drifts, pushed)]
+    if planned or unplanned or drifts:
         lines += ["", hanging(_sum(report, planned, len(unplanned)), 2)]
     return "\n".join(lines) if lines else "Nothing to do: every connection is pushed, as described."
+
+
+def _drift_lines(drifts: Sequence[DriftView], pushed: Collection[tuple[str, str | None]]) -> Iterator[str]:
+    """Tell what the last look found. A save replaces all of a connection, so it ends what is told of its fields."""
+    yield "Known drift:"
+    for one in drifts:
+        named = f"{one.tenant}/{one.key}"
+        over = " (pushed over)" if (one.tenant, one.key) in pushed else ""
+        first, *rest = drift_lines(one)
+        yield hanging(f"    {named}: {first}{over}", 6)
+        yield from (hanging(f"    {line}", 8) for line in rest)
 
 
 def _change_lines(outcome: Outcome) -> Iterator[str]:

@@ -16,10 +16,13 @@ from erpsyncd.cli.item_shapes import (
     CONNECTION,
     CONNECTION_DETAIL,
     COUNTS,
+    DECIDED,
     DOCUMENT_CONNECTION,
     DOCUMENT_TENANT,
+    DRIFTS,
     IMPORT,
     LAST_RUN,
+    NOT_LOOKED_AT,
     REPORT,
     RUN,
     RUN_WITH_OUTCOMES,
@@ -31,6 +34,7 @@ from erpsyncd.cli.item_shapes import (
 from erpsyncd.cli.output import JSON_VERSION
 from erpsyncd.cli.shapes import COUNT, NUMBER, TEXT, TRUTH, WORD, Schema, many, or_null, record, told, words
 from erpsyncd.domain.findings import Result
+from erpsyncd.domain.results import RunStatus
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -125,6 +129,19 @@ KINDS: dict[str, Kind] = {
     "document": Kind(
         description="An export; it can be imported.",
         members={"tenants": many(DOCUMENT_TENANT), "connections": many(DOCUMENT_CONNECTION)},
+    ),
+    "drift": Kind(
+        description="What tenants have otherwise than it was pushed, by tenant, key and field; and how the look went.",
+        members={
+            "run_id": COUNT,
+            "status": words(RunStatus),
+            "as_pushed": COUNT,
+            "items": DRIFTS,
+            "failures": many(NOT_LOOKED_AT),
+        },
+    ),
+    "drift_decision": Kind(
+        description="What was decided about drift, field by field.", members={"items": many(DECIDED)}
     ),
     "error": Kind(
         description="Why a command failed; the last line on stderr, with nothing on stdout.",

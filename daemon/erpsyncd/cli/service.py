@@ -33,9 +33,9 @@ def run_once(
     return report.exit_code
 
 
-def make_run(invocation: Invocation, options: RunOptions) -> RunReport:
-    """Make one pass; who waits for it at a terminal sees how it goes on."""
-    settings = settings_of(invocation)
+def make_run(invocation: Invocation, options: RunOptions, settings: Settings | None = None) -> RunReport:
+    """Make one pass; who waits for it at a terminal sees how it goes on. Settings are read unless they are given."""
+    settings = settings or settings_of(invocation)
     with shown_progress(invocation, settings) as progress:
         return bootstrap.run_once(settings, options, invocation.environ, progress)
 

@@ -70,6 +70,9 @@ def _sentence(trouble: Trouble) -> tuple[str, str]:
             return what, f"{resolve} --id {trouble.erp_connection_id}"
         case State.IN_DOUBT:
             return without_command(trouble.error or state_in_words(trouble.state)), f"{resolve} --id N"
+        case State.DRIFTED:
+            look = command("drift", "look", trouble.tenant, trouble.key)
+            return trouble.error or state_in_words(trouble.state), look
         case _ if trouble.error_class == "exists" and (twin := _NAMED_ID.search(trouble.error or "")):
             adopt = command("connections", "adopt", trouble.tenant, "--id", twin[1], "--key", trouble.key)
             return without_command(trouble.error or ""), adopt

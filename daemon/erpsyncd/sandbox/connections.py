@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from erpsyncd.sandbox.changes import ChangeKind, ChangeLog
+from erpsyncd.sandbox.config_values import readable
 from erpsyncd.sandbox.options import ConfigReading
 from erpsyncd.sandbox.problems import NotFoundProblem, ValidationProblem
 
@@ -190,12 +191,6 @@ def _access_rows(row: SandboxConnection) -> dict[tuple[str, int], bool]:
 def guid_text(guid: UUID, *, upper: bool) -> str:
     """Return a GUID in the case this answer happens to use."""
     return str(guid).upper() if upper else str(guid)
-
-
-def readable(config_fields: Mapping[str, str], reading: ConfigReading) -> dict[str, str]:
-    """Return config fields as this tenant shows them."""
-    shown = {ConfigReading.MASKED: "********", ConfigReading.BLANK: ""}.get(reading)
-    return dict(config_fields) if shown is None else dict.fromkeys(config_fields, shown)
 
 
 def check_lengths(sent: SandboxConnection) -> None:

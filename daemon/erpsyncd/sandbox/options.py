@@ -12,11 +12,36 @@ ALL_SERVICES = frozenset(range(83, 89))
 
 
 class ConfigReading(StrEnum):
-    """How config values come back when a connection is read; how they are stored is never touched."""
+    """How config values come back when a connection is read; how they are stored is `ConfigKeeping`."""
 
     CLEAR = "clear"
     MASKED = "masked"
     BLANK = "blank"
+    WORD = "word"
+    """One text that is no row of signs, in the place of each value."""
+
+    PARTLY = "partly"
+    """Values of fields that are called like a password have their middle hidden, the others are clear."""
+
+    WITHOUT = "without"
+    """No config fields at all."""
+
+
+class ConfigKeeping(StrEnum):
+    """What becomes of config values when they are saved."""
+
+    AS_SENT = "as_sent"
+    ENCODED = "encoded"
+    """Numbers and booleans as CultureDataFormatter writes them: `[I:1]`."""
+
+    TRIMMED = "trimmed"
+    """Without blanks around them, and in capitals: as a connector that puts in order what it is given."""
+
+    COMPLETED = "completed"
+    """With a field of the server's own where nobody gave it."""
+
+    COUNTED = "counted"
+    """With the number of the save at the end: never twice the same."""
 
 
 class RestErrors(StrEnum):
@@ -83,6 +108,7 @@ class SandboxTenant:
 
     rest_errors: RestErrors = RestErrors.STATUS
     config_reading: ConfigReading = ConfigReading.CLEAR
+    config_keeping: ConfigKeeping = ConfigKeeping.AS_SENT
     unknown_id: Absent = Absent.NIL
     deleted_readable: bool = True
     """GetConnection of a deleted connection gives the row with Deleted=true; False treats it as an unknown id."""

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from erpsyncd.sandbox.changes import ChangeLog
-from erpsyncd.sandbox.connections import ConnectionTable, CursorRewind, SandboxConnection, guid_text, plain, readable
+from erpsyncd.sandbox.config_values import kept, readable
+from erpsyncd.sandbox.connections import ConnectionTable, CursorRewind, SandboxConnection, guid_text, plain
 from erpsyncd.sandbox.options import Absent, SandboxTenant
 from erpsyncd.sandbox.problems import NotFoundProblem, Problem, SessionProblem, ValidationProblem
 from erpsyncd.sandbox.sessions import Sessions
@@ -34,6 +35,7 @@ class TenantState:
         self._table = ConnectionTable(random.Random(f"{seed}/{name}/guids"), self._changes)  # noqa: S311  # repeatable on purpose
         self._sessions = Sessions(random.Random(f"{seed}/{name}/tickets"), clock)  # noqa: S311  # repeatable on purpose
         self._answers = 0
+        self._saves = 0
         self._turns = itertools.count()
 
     # What tests and the control surface look at and change.
@@ -160,6 +162,9 @@ class TenantState:
         if sent.erp_connection_id:
             self._table.row(sent.erp_connection_id)
         self._check_connector(sent.erp_connector_id, sent.config_fields)
+        self._saves += 1
+        keeping = self._options.config_keeping
+        sent = replace(sent, config_fields=kept(sent.config_fields, keeping, self._saves))
         return {"Response": self._shown(self._table.save(sent))}
 
     def _get_connection(self, arguments: Arguments) -> dict[str, Any]:

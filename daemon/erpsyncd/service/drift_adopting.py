@@ -46,8 +46,8 @@ class DriftAdoption:
         observed: ErpConnection | None,
         known: tuple[KnownDrift, ...],
         wanted: Adopting,
-    ) -> None:
-        """Describe what was just read; what was read before does not count.
+    ) -> tuple[str, ...]:
+        """Describe what was just read, and return the fields; what was read before does not count.
 
         Raises:
             NotAdopted: nothing differs, or what differs cannot be taken over like this.
@@ -73,6 +73,7 @@ class DriftAdoption:
         document = Document(tenants=(), connections=(entry,))
         await self.store.adopt_drift(self.lease, document, verdict, fields, at=self.now())
         log.info("drift.adopted", tenant=self.tenant, key=stored.key, fields=list(fields), reason=wanted.reason)
+        return fields
 
     def _refuse_nothing(
         self,
@@ -84,7 +85,7 @@ class DriftAdoption:
         if chosen:
             return
         what = f"{self.tenant}/{desired.key}"
-        if not known or wanted.field is None:
+        if wanted.field is None:
             raise NotAdopted(f"the tenant shows {what} as it was pushed; there is nothing to adopt")
         hint = near_miss(wanted.field, [one.drift.field for one in known])
         raise NotAdopted(

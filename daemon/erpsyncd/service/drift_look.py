@@ -111,7 +111,11 @@ class DriftLook:
         self._tell(stored, known)
         if self.options.adopting is not None:
             adoption = DriftAdoption(tenant=self.tenant.name, store=self.store, lease=self.recorder.lease, now=self.now)
-            await adoption.adopt(desired, observed, known, self.options.adopting)
+            fields = await adoption.adopt(desired, observed, known, self.options.adopting)
+            # No change of the tenant: an outcome that says which fields the description has from it now.
+            self.recorder.report(
+                Outcome(tenant=self.tenant.name, key=stored.key, status=Status.UNCHANGED, fields=fields)
+            )
 
     async def _compared(
         self, desired: DesiredConnection, listed: Mapping[int, ListedConnection] | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -13,8 +13,9 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.store import queries
 from erpsyncd.store.administration import find_tenant, no_connection, no_tenant
+from erpsyncd.store.decisions import list_drifts
 from erpsyncd.store.tables import connections, intents, outcomes, tenants
-from erpsyncd.store.views import CheckView, ConnectionView, TenantView
+from erpsyncd.store.views import CheckView, ConnectionView, DriftView, TenantView
 
 #: States in which each further attempt is written down anew, so that their row does not tell since when.
 _REPEATING = (State.FAILED, State.MISSING, State.REPLACED)
@@ -60,6 +61,9 @@ class ConnectionDetail:
     revision: int
     created_at: datetime
     open_intent: OpenIntent | None
+    drift: tuple[DriftView, ...]
+    """What the last look at the tenant found to differ."""
+
     history: tuple[PastOutcome, ...]
     """Newest first."""
 
@@ -128,6 +132,7 @@ def get_connection(connection: Connection, tenant: str, key: str, *, history: in
         revision=row.revision,
         created_at=row.created_at,
         open_intent=_open_intent(connection, row.id),
+        drift=list_drifts(connection, now=datetime.now(UTC), tenant=tenant, key=key),
         history=_history(connection, tenant, key, history),
     )
 
