@@ -82,6 +82,17 @@ LATER: list[tuple[str, str, int]] = [
     ("export --reveal --tenant acme", "document", 0),
     ("doctor acme away", "doctor", 1),
     ("db copy sqlite:///copy.db", "db_copy", 0),
+]
+#: and after somebody changed there what is ours.
+DRIFTED: list[tuple[str, str, int]] = [
+    ("drift acme", "drift", 5),
+    ("drift look --only away", "drift", 75),
+    ("drift ignore acme theirs display_name --reason agreed --until 30d", "drift_decision", 0),
+    ("drift", "drift", 3),
+    ("connections show acme theirs", "connections", 0),
+    ("drift enforce acme theirs config_fields.Client --reason ours", "drift_decision", 0),
+    ("plan --only acme", "run_report", 0),
+    ("drift adopt acme theirs-too --reason gone", "drift_decision", 0),
     ("tenants remove acme", "tenants", 0),
     ("demo", "demo", 0),
 ]
@@ -110,6 +121,11 @@ FAILURES: list[tuple[str, int]] = [
     ("db upgrade --config missing.toml", 78),
     ("demo --port 1", 2),
     ("doctor nobody", 2),
+    ("drift nobody", 2),
+    ("drift adopt acme nothing --reason why", 2),
+    ("drift enforce acme nothing --reason why", 2),
+    ("drift ignore acme a --reason why", 2),
+    ("drift look --only nobody", 2),
     ("export --tenant nobody", 2),
     ("import bad.toml", 78),
     ("plan --only nobody", 2),
@@ -131,6 +147,14 @@ FAILURES: list[tuple[str, int]] = [
     ("version --nothing", 2),
     ("improt", 2),
 ]
+
+
+def _is_group(words: tuple[str, ...]) -> bool:
+    return any(other[: len(words)] == words and other != words for other in walk())
+
+
+#: `drift` without a command looks; `drift look` has lines above.
+GROUPS = {words for words in walk() if words and _is_group(words)} - {("drift",)}
 
 
 @pytest.fixture
@@ -180,6 +204,11 @@ def test_every_command_writes_its_kind(populated: Erpsyncd, sandbox: SandboxServ
         shy.add(display_name=name, config_fields={"Client": "F2"})
     for line in LATER:
         _check(populated, shapes, *line)
+    theirs = {row.display_name: number for number, row in tenant.connections.items()}
+    tenant.edit(theirs["Theirs"], display_name="Again", config_fields={"Client": "F3"})
+    tenant.forget(theirs["Theirs, too"])
+    for line in DRIFTED:
+        _check(populated, shapes, *line)
 
     assert {"error", "sandbox"} == set(KINDS) - {kind for kind, _ in shapes.seen}
     assert set() == shapes.unseen_items()
@@ -224,14 +253,10 @@ def test_no_command_is_left_out() -> None:
     """A new command needs a line above, a way to fail, and a schema."""
     leaves = {words for words in walk() if not _is_group(words)}
 
-    lines = [tuple(words.split()) for words, _, _ in (*BEGINNING, *LATER)]
+    lines = [tuple(words.split()) for words, _, _ in (*BEGINNING, *LATER, *DRIFTED)]
     failures = [tuple(words.split()) for words, _ in FAILURES]
     assert leaves - LONG == {words for words in leaves if any(words == line[: len(words)] for line in lines)}
     assert leaves == {words for words in leaves if any(words == line[: len(words)] for line in failures)}
-
-
-def _is_group(words: tuple[str, ...]) -> bool:
-    return any(other[: len(words)] == words and other != words for other in walk())
 
 
 def test_the_installed_command_keeps_logs_from_results(populated: Erpsyncd) -> None:
@@ -294,7 +319,9 @@ def test_errors_are_objects_on_stderr(populated: Erpsyncd, words: str, code: int
     assert code == failed.error["exit_code"]
 
 
-@pytest.mark.parametrize("words", [words for words in walk() if words and _is_group(words)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [words for words in walk() if words and _is_group(words) and words != ("drift",)], ids=" ".join
+)
 def test_groups_without_a_command_are_errors(populated: Erpsyncd, words: tuple[str, ...]) -> None:
     """Also those where none, or no known one, was named."""
     for rest in ((), ("nothing",)):

@@ -9,7 +9,6 @@ from sqlalchemy import Connection, select
 
 from erpsyncd.domain.connections import ConnectionRowId
 from erpsyncd.domain.drift import OF_THE_WHOLE, Decision, DecisionKind, KnownDrift
-from erpsyncd.domain.input_rules import near_miss
 from erpsyncd.domain.items import command
 from erpsyncd.errors import UsageError
 from erpsyncd.store import drifting
@@ -141,8 +140,9 @@ def _refuse_nothing(
     look = command("drift", "--only", f"{tenant}/{key}")
     if field is None:
         raise UsageError(f"no drift of {tenant}/{key} is known; to look: {look}")
-    fields = [one.drift.field for one in known]
-    raise UsageError(f"no drift of {field!r} of {tenant}/{key} is known{near_miss(field, fields)}; to look: {look}")
+    fields = ", ".join(one.drift.field for one in known if one.drift.field)
+    others = f", only of {fields}" if fields else ""
+    raise UsageError(f"no drift of {field!r} of {tenant}/{key} is known{others}; to look: {look}")
 
 
 def _refuse_whole(chosen: Iterable[KnownDrift], tenant: str, key: str) -> None:
