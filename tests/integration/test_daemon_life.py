@@ -109,6 +109,29 @@ async def test_quote_check_has_a_job_of_its_own() -> None:
     assert [RunOptions(trigger="quote_check", scheduled=True, only_checks=True)] == reconciler.runs
 
 
+async def test_looks_at_tenants_have_a_job_of_their_own() -> None:
+    """Four for each interval, so that a restart delays none for long; none where the schedule has none."""
+    reconciler = FakeReconciler()
+    daemon = make_daemon(reconciler)
+    scheduler = AsyncIOScheduler(timezone=UTC)
+
+    def periods() -> list[timedelta]:
+        return [job.trigger.interval for job in scheduler.get_jobs() if job.id == "drift"]
+
+    daemon._add_jobs(scheduler)
+    without = periods()
+    scheduler.start(paused=True)
+    for drift in (LONG, LONG * 2, None, LONG):
+        daemon.schedule = replace(SCHEDULE, drift=drift)
+        daemon._rearm(scheduler)
+        without += periods()
+    scheduler.shutdown(wait=False)
+    await daemon._drift()
+
+    assert [LONG / 4, LONG / 2, LONG / 4] == without
+    assert [RunOptions(trigger="drift", scheduled=True, only_drift=True)] == reconciler.runs
+
+
 async def test_a_reload_changes_schedule_and_limits_or_nothing() -> None:
     """A good file is applied and names what needs a restart; a bad one leaves everything as it was."""
     reconciler = FakeReconciler()

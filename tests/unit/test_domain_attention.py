@@ -145,7 +145,7 @@ def test_the_most_urgent_comes_first() -> None:
         (Severity.WARNING, "tenant_failed", "acme", None, "erpsyncd tenants test acme"),
         (Severity.WARNING, "fault", "acme", "failed", "erpsyncd connections show acme failed"),
         (Severity.WARNING, "unreachable", "acme", "unreached", "erpsyncd tenants test acme"),
-        (Severity.WARNING, "drifted", "acme", "drifted", "erpsyncd connections show acme drifted"),
+        (Severity.WARNING, "drifted", "acme", "drifted", "erpsyncd drift look acme drifted"),
         (Severity.WARNING, "parked", "parked", None, "erpsyncd tenants test parked"),
         (Severity.WARNING, "run_failed", None, None, "erpsyncd runs show 9"),
         (Severity.NOTICE, "interrupted", None, None, "erpsyncd runs show 9"),

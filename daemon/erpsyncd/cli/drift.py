@@ -150,7 +150,7 @@ def adopt(invocation: Invocation, tenant: str, key: str, field: str | None, *, r
 
     \b
     Example:
-      erpsyncd drift adopt acme visma-no display_name --reason "renamed in the CRM"
+      erpsyncd drift adopt acme visma-no display_name --reason "their name"
     """
     from erpsyncd.service.policy import Adopting  # noqa: PLC0415 -- help must not wait for what it imports
 
