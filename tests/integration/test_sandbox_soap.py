@@ -303,7 +303,14 @@ def test_config_values_are_shown_as_configured(server: SandboxServer) -> None:
         tenant.configure(config_reading=reading)
         return soap.get(1).text("Value")
 
-    assert [value(reading) for reading in ConfigReading] == ["pass word", "********", ""]
+    assert [value(reading) for reading in ConfigReading] == [
+        "pass word",
+        "********",
+        "",
+        "(hidden)",
+        "p*****d",
+        None,
+    ]
     assert tenant.connections[1].config_fields == {"Password": "pass word"}
 
 
