@@ -10,6 +10,8 @@ where the real one is nasty: a misplaced element is dropped without a word.
 from erpsyncd.sandbox.connections import CursorRewind, SandboxConnection
 from erpsyncd.sandbox.faults import Action, Answer, Drop, Hang, Raise, Rule, When
 from erpsyncd.sandbox.journal import Call, Peaks
+from erpsyncd.sandbox.online_keys import LoginKey
+from erpsyncd.sandbox.online_login import AuthorizeErrorCode, LoginService, SandboxApplication
 from erpsyncd.sandbox.options import Absent, ConfigReading, RestErrors, SandboxConnector, SandboxTenant
 from erpsyncd.sandbox.server import SandboxServer
 from erpsyncd.sandbox.states import SandboxState
@@ -19,15 +21,19 @@ __all__ = [
     "Absent",
     "Action",
     "Answer",
+    "AuthorizeErrorCode",
     "Call",
     "ConfigReading",
     "CursorRewind",
     "Drop",
     "Hang",
+    "LoginKey",
+    "LoginService",
     "Peaks",
     "Raise",
     "RestErrors",
     "Rule",
+    "SandboxApplication",
     "SandboxConnection",
     "SandboxConnector",
     "SandboxServer",

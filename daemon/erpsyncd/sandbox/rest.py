@@ -80,8 +80,8 @@ def _authenticate(tenant: TenantState, request: Request) -> None:
             tenant.check_password(*_basic(credentials))
         case "soticket":
             tenant.check_ticket(credentials.strip())
-        case "bearer" if credentials.strip() in tenant.options.bearer_tokens:
-            return
+        case "bearer":
+            tenant.check_access_token(credentials.strip())
         case _:
             raise SessionProblem
 

@@ -16,6 +16,7 @@ from erpsyncd.sandbox.doors import Doors
 from erpsyncd.sandbox.faults import Faults, Rule
 from erpsyncd.sandbox.journal import Call, Journal, Peaks
 from erpsyncd.sandbox.messages import Hangup, Reply, Request
+from erpsyncd.sandbox.online_login import LoginService
 from erpsyncd.sandbox.options import SandboxTenant
 from erpsyncd.sandbox.sockets import Server
 from erpsyncd.sandbox.tenant import TenantState
@@ -52,6 +53,7 @@ class SandboxServer:
             journal=self._journal,
             faults=self.faults,
         )
+        self.login = LoginService(self._dispatcher.tenants.find)
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self._doors = Doors(self._family, self._answer, self._dispatcher.tenant_of)
@@ -177,6 +179,8 @@ class SandboxServer:
         self._dispatcher.after_call = hook
 
     def _answer(self, request: Request) -> Reply | Hangup:
+        if (reply := self.login.answer(request)) is not None:
+            return reply
         if request.path.startswith(control.PREFIX):
             return control.answer(self._dispatcher, request)
         return self._dispatcher.answer(request)

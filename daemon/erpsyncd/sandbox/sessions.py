@@ -36,6 +36,7 @@ class Sessions:
         self._secrets = secrets
         self._clock = clock
         self._open: dict[str, _Session] = {}
+        self._access_tokens: dict[str, float] = {}
 
     def login(self, options: SandboxTenant, user: str, password: str) -> str | None:
         """Return a new ticket, or None when the password is wrong or the account is locked."""
@@ -75,8 +76,20 @@ class Sessions:
         self._open[ticket] = _Session(user=user, valid_until=self._clock() + options.ticket_seconds)
         return ticket
 
+    def issue_access_token(self, tenant: str, seconds: float) -> str:
+        """Return an access token, which lives so long however often it is used."""
+        token = f"8A:{tenant}." + base64.b64encode(self._secrets.randbytes(36)).decode("ascii")
+        self._access_tokens[token] = self._clock() + seconds
+        return token
+
+    def is_access_token(self, options: SandboxTenant, token: str) -> bool:
+        """Tell whether an access token counts: one that was issued, or one that the options name."""
+        until = self._access_tokens.get(token)
+        return token in options.bearer_tokens or (until is not None and self._clock() < until)
+
     def revoke_all(self) -> int:
-        """Make every ticket invalid at once and return how many there were."""
-        revoked = len(self._open)
+        """Make every ticket and access token invalid at once and return how many there were."""
+        revoked = len(self._open) + len(self._access_tokens)
         self._open.clear()
+        self._access_tokens.clear()
         return revoked

@@ -103,6 +103,11 @@ class TenantState:
         with self._lock:
             return self._sessions.issue(self._options, user)
 
+    def issue_access_token(self, seconds: float) -> str:
+        """Return a valid access token without a login."""
+        with self._lock:
+            return self._sessions.issue_access_token(self.name, seconds)
+
     def to_json(self) -> dict[str, Any]:
         """Return everything there is to see, config values included: this is a sandbox."""
         with self._lock:
@@ -128,9 +133,15 @@ class TenantState:
     def check_ticket(self, ticket: str | None, *, access_token: bool = False) -> None:
         """Raise `SessionProblem` unless *ticket* is valid; with *access_token* a bearer token counts too."""
         with self._lock:
-            if access_token and ticket in self._options.bearer_tokens:
+            if access_token and self._sessions.is_access_token(self._options, ticket or ""):
                 return
             self._sessions.check_ticket(self._options, ticket or "")
+
+    def check_access_token(self, token: str) -> None:
+        """Raise `SessionProblem` unless *token* is valid."""
+        with self._lock:
+            if not self._sessions.is_access_token(self._options, token):
+                raise SessionProblem
 
     def check_password(self, user: str, password: str) -> None:
         """Raise `SessionProblem` unless these open the door. A ticket may stand in for a user, with no password."""
