@@ -236,12 +236,19 @@ def tenant_apis(settings: Settings) -> NetServerApis:
             attempts=settings.remote.attempts,
         ),
         hosts=online_hosts(settings),
+        certificates=online_certificates(settings),
     )
 
 
 def online_hosts(settings: Settings) -> dict[Environment, str]:
     """Return where each of the vendor's environments is asked."""
     return {environment: getattr(settings.online, environment.value) for environment in Environment}
+
+
+def online_certificates(settings: Settings) -> dict[Environment, str]:
+    """Return what signs the tokens of each environment, where that is configured."""
+    paths = {environment: getattr(settings.online, f"{environment.value}_certificate") for environment in Environment}
+    return {environment: path for environment, path in paths.items() if path}
 
 
 def lease_owner() -> str:

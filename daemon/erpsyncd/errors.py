@@ -28,6 +28,7 @@ DaemonError
       │  ├─ RemoteUnreachable      never left (connect, TLS, pool, proxy or local protocol failure)
       │  │  └─ ProxyUnauthorized      the tenant's proxy refused its credentials; ends the pass over that tenant
       │  ├─ RemoteUnavailable      answered "not now" (408, 429, 500 without a reason, 503)
+      │  ├─ ClockSkewed            the login service refused the time in our signature: a clock is wrong
       │  └─ OutcomeUnknown         left, no answer (deadline, broken connection, 502, 504)
       └─ PermanentRemoteError   the same call will fail again
          ├─ RemoteFault            SOAP fault, Succeeded=false, an error object
@@ -309,6 +310,17 @@ class RemoteUnavailable(TemporaryRemoteError):
     """The tenant answered "not now"."""
 
     error_class = "unavailable"
+
+
+class ClockSkewed(TemporaryRemoteError):
+    """The login service refused the time that we signed, or gave what is not valid by this machine's clock.
+
+    No "no" to the credentials: they are good again as soon as the clock is, and nothing in the store would change
+    then. So the next pass tries again; one attempt each, because a clock does not get right within seconds.
+    """
+
+    error_class = "clock_skew"
+    default_effect: ClassVar[Effect] = Effect.NEVER_SENT
 
 
 class OutcomeUnknown(TemporaryRemoteError):

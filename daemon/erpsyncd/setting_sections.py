@@ -119,6 +119,18 @@ class OnlineSettings(_Section):
     online: AbsoluteUrl = "https://online.superoffice.com"
     """Production."""
 
+    sod_certificate: AbsolutePath = ""
+    """A file with the certificate (PEM) that signs the tokens of system users there.
+
+    Empty: the keys are looked up where that environment publishes them.
+    """
+
+    stage_certificate: AbsolutePath = ""
+    """The same for stage."""
+
+    online_certificate: AbsolutePath = ""
+    """The same for production."""
+
 
 class LimitsSettings(_Section):
     """How much is done at once."""

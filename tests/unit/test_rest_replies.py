@@ -24,12 +24,13 @@ from netserver_support import connection_json, credentials, erp_connection, repl
 TENANT = tenant_spec(Protocol.REST)
 BASIC = credentials(AuthKind.PASSWORD)
 REST = RestDialect(TENANT, BASIC)
+GIVEN = REST.fixed_credential or Secret("")
 
 
 def read(exchange: Any, body: Any, status: int = 200) -> Any:
     raw = body if isinstance(body, bytes | Reply) else json.dumps(body).encode()
     answer = raw if isinstance(raw, Reply) else Reply(status=status, body=raw)
-    return exchange.read(exchange.write(REST.fixed_credential), answer)
+    return exchange.read(exchange.write(GIVEN), answer)
 
 
 def get(body: Any, status: int = 200) -> Any:
@@ -348,6 +349,4 @@ def test_charset_that_only_the_header_names(content_type: str) -> None:
 def test_soap_answer_to_a_rest_call() -> None:
     """An answer of the other protocol is none."""
     with pytest.raises(MalformedResponse):
-        REST.get_connection(7).read(
-            REST.get_connection(7).write(REST.fixed_credential), reply(soap_body("GetConnection", ""))
-        )
+        REST.get_connection(7).read(REST.get_connection(7).write(GIVEN), reply(soap_body("GetConnection", "")))

@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass, field
 
 from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, Fingerprints
-from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials
+from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials, TenantSpec
 
 _BYTES = 16
 
@@ -56,6 +56,11 @@ class Fingerprinter:
                 credentials.refresh_token.reveal(),
             )
         return self.of_text("credentials", json.dumps(fields))
+
+    def of_session(self, tenant: TenantSpec, credentials: Credentials) -> str:
+        """Return one fingerprint for what a session belongs to: the credentials, and where they are described to go."""
+        where = (tenant.url, tenant.soap_url, tenant.rest_url, tenant.environment, tenant.context)
+        return self.of_text("session", json.dumps((self.of_credentials(credentials), *where)))
 
 
 def changed_fields(desired: Fingerprints, applied: Fingerprints) -> tuple[str, ...]:

@@ -152,6 +152,7 @@ _EXIT_BY_REASON = {
     "unreachable": 75,
     "unavailable": 75,
     "outcome_unknown": 75,
+    "clock_skew": 75,
     "parked": 75,
     "leased": 75,
     "lease_lost": 75,

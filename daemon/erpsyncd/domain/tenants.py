@@ -10,6 +10,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from erpsyncd.domain.secrets import Secret, Template
+from erpsyncd.domain.sessions import KeptSession
 from erpsyncd.domain.tenant_states import ReportedState
 
 TenantId: TypeAlias = int
@@ -92,6 +93,11 @@ class Credentials:
     client_secret: Secret = Secret("")
     refresh_token: Secret = Secret("")
 
+    @property
+    def app_token(self) -> Secret:
+        """What goes with every call beside who we are: online, the application's client secret (domain.md §3.3)."""
+        return self.client_secret if self.kind is AuthKind.REFRESH_TOKEN else self.application_token
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantSpec:
@@ -136,6 +142,12 @@ class TenantSpec:
 
     proxy: Template | None = None
     """The forward proxy before the tenant; see `domain/proxies.py`."""
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether there is a login, and its credentials do not go with each call instead."""
+        by_password = self.protocol is Protocol.SOAP and self.auth.kind is AuthKind.PASSWORD
+        return by_password or self.auth.kind in ONLINE_KINDS
 
     @property
     def files(self) -> dict[str, str]:
@@ -186,6 +198,9 @@ class Tenant:
     last_drift_at: datetime | None = None
     reported: ReportedState | None = None
     """What the vendor last said of a tenant of Online, and until when that is good."""
+
+    session: KeptSession | None = None
+    """What the last login gave, where it can be used again."""
 
     @property
     def name(self) -> str:

@@ -17,7 +17,7 @@ EACH = 3
 _NAMED_ID = re.compile(r"--id (\d+)")
 
 #: Failures that have to do with the tenant rather than with the connection.
-_OF_THE_TENANT = frozenset({"unreachable", "unavailable", "unauthorized", "forbidden", "not_found"})
+_OF_THE_TENANT = frozenset({"unreachable", "unavailable", "unauthorized", "forbidden", "not_found", "clock_skew"})
 
 
 def trouble_items(troubles: Iterable[Trouble]) -> Iterator[Item]:

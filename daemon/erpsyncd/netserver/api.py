@@ -11,7 +11,7 @@ from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import MalformedResponse, RemoteError, RemoteFault, Unauthorized
 from erpsyncd.netserver.authentication import Session
-from erpsyncd.netserver.calls import Exchange, hiding
+from erpsyncd.netserver.calls import Endpoint, Exchange, Reply, hiding
 from erpsyncd.netserver.failures import NOT_FOUND_FAULT, SessionLost
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.places import Places
@@ -69,6 +69,13 @@ class Caller:
                     return await self._places.carry_out(exchange, credential, self._transport.send, before_send)
                 call = exchange.write(credential)
                 return exchange.read(call, await self._transport.send(call, before_send))
+        raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker
+
+    async def fetch(self, endpoint: Endpoint) -> Reply:
+        """GET a document, again where that helps; what its status means is for who asks. Raises `RemoteError`."""
+        async for attempt in attempts(self._limits, repeatable=True):
+            with attempt:
+                return await self._transport.fetch(endpoint)
         raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker
 
 

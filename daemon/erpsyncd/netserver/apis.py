@@ -7,19 +7,23 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 
 from erpsyncd.domain.proxies import Proxy
+from erpsyncd.domain.sessions import SessionMemory
 from erpsyncd.domain.state_ports import Whereabouts
 from erpsyncd.domain.tenant_states import ReportedState
-from erpsyncd.domain.tenants import Credentials, Environment, Protocol, TenantSpec
+from erpsyncd.domain.tenants import AuthKind, Credentials, Environment, Protocol, TenantSpec
 from erpsyncd.errors import RemoteError
 from erpsyncd.netserver.addresses import check_base_url, check_proxy
 from erpsyncd.netserver.api import Caller, NetServerApi
-from erpsyncd.netserver.authentication import FixedSession, LoginSession, Session
+from erpsyncd.netserver.authentication import FixedSession, LogIn, LoginSession, Session
 from erpsyncd.netserver.inspection import NetServerInspector
 from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.logins import PasswordLogin
 from erpsyncd.netserver.network import Wire, http_client, network
+from erpsyncd.netserver.online import OnlineLogins
 from erpsyncd.netserver.places import Places
 from erpsyncd.netserver.rate import RateLimiter
 from erpsyncd.netserver.rest import RestDialect
@@ -40,19 +44,24 @@ class NetServerApis:
         limits: RemoteLimits | None = None,
         *,
         hosts: Mapping[Environment, str] | None = None,
+        certificates: Mapping[Environment, str] | None = None,
         limiter: Callable[[], RateLimiter] = RateLimiter,
         wire: Callable[[], Wire] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`hosts` are the base addresses of the vendor's environments.
 
-        `wire` replaces the network, `limiter` and `clock` the time; all of them are for tests.
+        `certificates` are the paths of what signs their tokens, where that is not looked up there. `wire` replaces
+        the network, `limiter`, `clock` and `now` the time; all of them are for tests.
         """
         self._limits = limits or RemoteLimits()
         self._hosts = dict(hosts or {})
         self._new_limiter = limiter
         self._wire = wire
         self._clock = clock
+        self._now = now
+        self._online = OnlineLogins(self._hosts, certificates or {}, clock=clock, now=now)
         self._limiters: dict[str, RateLimiter] = {}
 
     @asynccontextmanager
@@ -64,6 +73,7 @@ class NetServerApis:
         proxy: Proxy | None = None,
         read_only: bool = False,
         whereabouts: Whereabouts | None = None,
+        memory: SessionMemory | None = None,
     ) -> AsyncIterator[NetServerApi]:
         """Yield a client for one pass. Nothing is sent before its first call; read-only ones cannot write.
 
@@ -76,11 +86,29 @@ class NetServerApis:
         dialect = _dialect(tenant, credentials, proxy)
         async with self._transport(tenant, proxy, read_only=read_only) as transport:
             caller = Caller(transport, self._limits, places)
-            session = _session(dialect, caller, self._clock)
+            session = await self._session(tenant, credentials, dialect, caller, memory, proxy)
             try:
                 yield NetServerApi(dialect, session, caller)
             finally:
                 await session.aclose()
+
+    async def _session(
+        self,
+        tenant: TenantSpec,
+        credentials: Credentials,
+        dialect: SoapDialect | RestDialect,
+        caller: Caller,
+        memory: SessionMemory | None,
+        proxy: Proxy | None,
+    ) -> Session:
+        if (given := dialect.fixed_credential) is not None:
+            return FixedSession(given)
+        if isinstance(dialect, SoapDialect) and credentials.kind is AuthKind.PASSWORD:
+            log_in: LogIn = PasswordLogin(dialect.log_in(), caller.perform, now=self._now)
+        else:
+            way = (proxy.address if proxy is not None else None, tenant.ca_file)
+            log_in = await self._online.login(tenant, credentials, caller, way=way)
+        return LoginSession(log_in, memory or SessionMemory(), now=self._now, clock=self._clock)
 
     @asynccontextmanager
     async def inspect(self, tenant: TenantSpec, *, proxy: Proxy | None = None) -> AsyncIterator[NetServerInspector]:
@@ -160,10 +188,3 @@ def _check_address(tenant: TenantSpec, proxy: Proxy | None) -> None:
 def _dialect(tenant: TenantSpec, credentials: Credentials, proxy: Proxy | None) -> SoapDialect | RestDialect:
     _check_address(tenant, proxy)
     return SoapDialect(tenant, credentials) if tenant.protocol is Protocol.SOAP else RestDialect(tenant, credentials)
-
-
-def _session(dialect: SoapDialect | RestDialect, caller: Caller, clock: Callable[[], float]) -> Session:
-    if isinstance(dialect, SoapDialect) and dialect.fixed_credential is None:
-        return LoginSession(dialect.log_in(), caller.perform, clock=clock)
-    assert dialect.fixed_credential is not None
-    return FixedSession(dialect.fixed_credential)

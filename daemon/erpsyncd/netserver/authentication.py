@@ -2,7 +2,8 @@
 
 A lost session (401, 403, SoSessionException) did no work, so one fresh login and one repeat of that call are
 allowed even for a create. However many calls fail at once, there is one login. Credentials that were refused
-are not tried again: repeating them can lock the account.
+are not tried again: repeating them can lock the account. What a login is stands in `logins`, `system_user` and
+`oauth`; what it gives is kept in a `SessionMemory`, which may hold that of an earlier pass.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, TypeAlias
 
 from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.sessions import OpenSession, SessionMemory
 from erpsyncd.errors import (
     Effect,
-    MalformedResponse,
     PermanentRemoteError,
     RemoteError,
     TemporaryRemoteError,
     Unauthorized,
 )
-from erpsyncd.netserver.calls import Exchange
 from erpsyncd.netserver.failures import SessionLost
-from erpsyncd.netserver.operations import Login
+
+LogIn: TypeAlias = Callable[[], Awaitable[OpenSession]]
+"""One login. Raises `SessionLost` or `Unauthorized` when we are refused, and `RemoteError`."""
 
 #: How long a login that failed for a passing reason is not tried again, with all its attempts, for another call.
 FAILURE_SECONDS = 5.0
@@ -89,19 +92,20 @@ class FixedSession:
 
 
 class LoginSession:
-    """A ticket that is fetched with the first call and serves the whole pass."""
+    """A credential that is fetched with the first call that needs one, and serves until it is over or refused."""
 
     def __init__(
         self,
-        exchange: Exchange[Login],
-        perform: Callable[[Exchange[Login], Secret], Awaitable[Login]],
+        log_in: LogIn,
+        memory: SessionMemory,
         *,
+        now: Callable[[], datetime],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._exchange = exchange
-        self._perform = perform
+        self._log_in = log_in
+        self._memory = memory
+        self._now = now
         self._clock = clock
-        self._ticket: Secret | None = None
         self._running: asyncio.Task[Secret] | None = None
         self._refused: Unauthorized | PermanentRemoteError | None = None
         self._failed: TemporaryRemoteError | None = None
@@ -109,28 +113,31 @@ class LoginSession:
         self._forbidden: set[str] = set()
 
     async def credential(self) -> Secret:
-        """Return the ticket, fetching it if there is none yet."""
+        """Return the credential, fetching it if there is none that lasts."""
         if self._refused is not None:
             raise self._refused.with_traceback(None)
-        if self._ticket is not None:
-            return self._ticket
+        now, session = self._now(), self._memory.session
+        if session is not None and session.lasts(now):
+            self._memory.session = session.used(now)
+            return session.credential
         if self._failed is not None and self._clock() < self._failed_until:
             raise self._failed.with_traceback(None)
         return await self._log_in_once()
 
     async def renew(self, lost: SessionLost, credential: Secret) -> Secret:
-        """Return a newer ticket than the given one. Operations known as forbidden are not worth a login."""
+        """Return a newer credential than the given one. Operations known as forbidden are not worth a login."""
         if lost.forbidden and lost.operation in self._forbidden:
             raise lost.verdict() from lost
-        if self._ticket is credential:
-            self._ticket = None  # nobody else needs to find out by a call of his own
+        session = self._memory.session
+        if session is not None and session.credential is credential:
+            self._memory.session = None  # nobody else needs to find out by a call of his own
         return await self.credential()
 
     def give_up(self, lost: SessionLost) -> Exception:
         """Return the refusal and remember it: of one operation (403), or of our credentials."""
         verdict = lost.verdict()
         if isinstance(verdict, Unauthorized):
-            self._refused = verdict
+            self._refused, self._memory.session = verdict, None
         else:
             self._forbidden.add(lost.operation)
         return verdict
@@ -144,17 +151,20 @@ class LoginSession:
     async def _log_in_once(self) -> Secret:
         """Join the login that is going on, or start one. It outlives whoever started it, for the others' sake."""
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._log_in())
+            self._running = asyncio.create_task(self._fresh_credential())
             self._running.add_done_callback(_mark_retrieved)
         return await asyncio.shield(self._running)
 
-    async def _log_in(self) -> Secret:
+    async def _fresh_credential(self) -> Secret:
         try:
-            login = await self._perform(self._exchange, Secret(""))
+            session = await self._log_in()
         except SessionLost as lost:
             verdict = lost.verdict()
             self._refused = verdict
             raise verdict from lost
+        except Unauthorized as refusal:
+            self._refused = refusal
+            raise
         except RemoteError as error:
             error.effect = Effect.NEVER_SENT  # of the call that needed the login
             if isinstance(error, PermanentRemoteError):
@@ -162,17 +172,8 @@ class LoginSession:
             elif isinstance(error, TemporaryRemoteError):
                 self._failed, self._failed_until = error, self._clock() + FAILURE_SECONDS
             raise
-        if not login.succeeded:
-            where = self._exchange.endpoint.where
-            self._refused = Unauthorized(
-                f"{self._exchange.endpoint.operation}: {where} refused the username or the password"
-            )
-            raise self._refused
-        if not login.ticket:
-            message = f"{self._exchange.endpoint.where} accepted the login and gave no ticket"
-            raise MalformedResponse(self._exchange.endpoint.operation, message, effect=Effect.NEVER_SENT)
-        self._ticket = Secret(login.ticket)
-        return self._ticket
+        self._memory.session = session
+        return session.credential
 
 
 def _mark_retrieved(login: asyncio.Task[Secret]) -> None:

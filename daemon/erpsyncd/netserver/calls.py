@@ -9,13 +9,14 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.sessions import LOGIN_OPERATIONS
 from erpsyncd.netserver.certificates import Certificate
 
 T = TypeVar("T")
 
 LOGIN_OPERATION = "AuthenticateUsernamePassword"
 #: The operations that change nothing in the tenant; a dry run's transport passes no others.
-READING_OPERATIONS = frozenset({LOGIN_OPERATION, "GetConnection", "GetAllConnections", "GetList", "HasConnections"})
+READING_OPERATIONS = LOGIN_OPERATIONS | {"GetConnection", "GetAllConnections", "GetList", "HasConnections"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.sessions import LOGIN_OPERATIONS
 from erpsyncd.errors import (
     Effect,
     MalformedResponse,
@@ -221,7 +222,7 @@ def _unauthenticated(call: Call, reply: Reply, fault: Fault | None) -> Exception
 
 
 def _forbidden(call: Call, reply: Reply, fault: Fault | None) -> Exception:
-    if call.endpoint.operation == LOGIN_OPERATION:
+    if call.endpoint.operation in LOGIN_OPERATIONS:
         return _unauthenticated(call, reply, fault)
     return SessionLost(call, _sentence(call, reply, fault, "does not grant this operation to us"), forbidden=True)
 

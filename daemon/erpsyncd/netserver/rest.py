@@ -1,5 +1,7 @@
 """The port's operations as REST exchanges: always POST, parameters wrapped under the vendor's names.
 
+The credential of a call is what stands behind the scheme in its Authorization header; a ticket goes as it is.
+
 Neither `Accept-Language` nor `$select` is ever sent: what comes back is the base of the next save, and both
 would have made it a translation or a part of the truth.
 """
@@ -35,6 +37,14 @@ from erpsyncd.netserver.operations import (
 T = TypeVar("T")
 
 _OK = 200
+#: How the credentials of each kind are announced (domain.md §3.2).
+_SCHEMES = {
+    AuthKind.PASSWORD: "Basic",
+    AuthKind.TICKET: "SOTicket",
+    AuthKind.BEARER: "Bearer",
+    AuthKind.SYSTEM_USER: "SOTicket",
+    AuthKind.REFRESH_TOKEN: "Bearer",
+}
 #: What may answer with nothing: a void operation, and the one that has nothing to show (Web API writes null as 204).
 _MAY_BE_EMPTY: tuple[Operation[Any], ...] = (DELETE_CONNECTION, GET_CONNECTION)
 
@@ -45,18 +55,16 @@ class RestDialect:
     def __init__(self, tenant: TenantSpec, credentials: Credentials) -> None:
         self._base = tenant.rest_base
         self._credentials = credentials
-        self._authorization = _authorization(tenant.name, credentials)
-        self._token = _header_value(tenant.name, "application_token", credentials.application_token.reveal())
-        self._secrets = (
-            *(credentials.password, credentials.ticket, credentials.token, credentials.application_token),
-            self._authorization,
-            Secret(self._authorization.reveal().partition(" ")[2]),
-        )
+        self._scheme = _SCHEMES[credentials.kind]
+        self._given = _given(tenant.name, credentials)
+        name = "client_secret" if credentials.kind is AuthKind.REFRESH_TOKEN else "application_token"
+        self._token = _header_value(tenant.name, name, credentials.app_token.reveal())
+        self._secrets = (credentials.password, credentials.app_token)
 
     @property
-    def fixed_credential(self) -> Secret:
-        """The Authorization header; REST never logs in."""
-        return self._authorization
+    def fixed_credential(self) -> Secret | None:
+        """What was given to us; None where we have to log in for one."""
+        return self._given
 
     def list_connections(self) -> Exchange[tuple[ListedConnection, ...] | None]:
         """Read what exists; without config fields, so never the base of a save."""
@@ -101,10 +109,11 @@ class RestDialect:
         )
 
     def _write(self, endpoint: Endpoint, parameters: Mapping[str, Any] | None, credential: Secret) -> Call:
-        headers = {"Accept": "application/json", "Authorization": credential.reveal()}
+        authorization = f"{self._scheme} {credential.reveal()}"
+        headers = {"Accept": "application/json", "Authorization": authorization}
         if self._token:
             headers["SO-AppToken"] = self._token
-        secrets: tuple[Secret, ...] = self._secrets
+        secrets: tuple[Secret, ...] = (*self._secrets, credential, Secret(authorization))
         body = b""
         if parameters is not None:
             headers["Content-Type"] = "application/json; charset=utf-8"
@@ -192,17 +201,19 @@ def _sendable(name: str, text: str) -> str:
     return text
 
 
-def _authorization(tenant: str, credentials: Credentials) -> Secret:
-    """Return the Authorization header's value. A ticket is sent as it is, not encoded again."""
+def _given(tenant: str, credentials: Credentials) -> Secret | None:
+    """Return the credential that needs no login."""
     if credentials.kind is AuthKind.PASSWORD:
         username, password = credentials.username.reveal(), credentials.password.reveal()
         if ":" in username:
             raise ConfigurationError(f"tenant {tenant}: auth.username holds a colon, which Basic cannot carry")
         pair = _utf8(tenant, f"{username}:{password}")
-        return Secret(f"Basic {base64.b64encode(pair).decode()}")
+        return Secret(base64.b64encode(pair).decode())
     if credentials.kind is AuthKind.TICKET:
-        return Secret(f"SOTicket {_header_value(tenant, 'ticket', credentials.ticket.reveal())}")
-    return Secret(f"Bearer {_header_value(tenant, 'token', credentials.token.reveal())}")
+        return Secret(_header_value(tenant, "ticket", credentials.ticket.reveal()))
+    if credentials.kind is AuthKind.BEARER:
+        return Secret(_header_value(tenant, "token", credentials.token.reveal()))
+    return None
 
 
 def _utf8(tenant: str, text: str) -> bytes:

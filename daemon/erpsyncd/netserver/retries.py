@@ -12,7 +12,7 @@ import stamina
 import structlog
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from erpsyncd.errors import Effect, ProxyUnauthorized, RemoteUnavailable, TemporaryRemoteError
+from erpsyncd.errors import ClockSkewed, Effect, ProxyUnauthorized, RemoteUnavailable, TemporaryRemoteError
 from erpsyncd.netserver.limits import RemoteLimits
 
 log = structlog.get_logger(__name__)
@@ -22,9 +22,10 @@ def may_retry(error: Exception, *, repeatable: bool) -> bool:
     """Say whether a call that failed so may be made again without asking anybody.
 
     A read may whenever it can help. A write may only when nobody can have carried it out: it was never sent,
-    or it was turned away because of the rate. A wrong password for the proxy does not get right within seconds.
+    or it was turned away because of the rate. A wrong password for the proxy does not get right within seconds, and
+    a wrong clock neither.
     """
-    if not isinstance(error, TemporaryRemoteError) or isinstance(error, ProxyUnauthorized):
+    if not isinstance(error, TemporaryRemoteError) or isinstance(error, ProxyUnauthorized | ClockSkewed):
         return False
     if repeatable or error.effect is Effect.NEVER_SENT:
         return True

@@ -52,8 +52,8 @@ class SoapDialect:
     def __init__(self, tenant: TenantSpec, credentials: Credentials) -> None:
         self._tenant = tenant
         self._credentials = credentials
-        self._secrets = (credentials.password, credentials.application_token)
-        token = credentials.application_token
+        token = credentials.app_token
+        self._secrets = (credentials.password, token)
         self._token = (token,) if token.reveal() else ()
 
     @property

@@ -13,8 +13,9 @@ from erpsyncd.domain.items import command
 from erpsyncd.domain.ports import ExaminableApi, ExaminableApis, TenantInspector
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import PluginResponse
-from erpsyncd.domain.tenants import AuthKind, Credentials, Protocol, Tenant, located
+from erpsyncd.domain.tenants import ONLINE_KINDS, AuthKind, Credentials, Protocol, Tenant, located
 from erpsyncd.errors import (
+    ClockSkewed,
     ConfigurationError,
     DaemonError,
     RemoteError,
@@ -33,6 +34,7 @@ _ANSWER = "look at the tenant's own log; the next pass tries again"
 _WAIT = "it ends by itself, and passes ask again"
 _ENVIRONMENT = "look at environment and context, and the addresses under [online]"
 _GRANT = "give the user's role the right to this agent in the tenant"
+_CLOCK = "set this machine's clock: timedatectl set-ntp true"
 _ELSEWHERE = "run this where the service's secrets are"
 #: An id that an installation may have or not have: either answer shows that the agent works for us.
 _ANY_ID = 1
@@ -183,19 +185,22 @@ class TenantDoctor:
             return
         async with self.apis.open(spec, credentials, proxy=proxy, read_only=True) as api:
             try:
-                if self._logs_in:
+                if self.tenant.spec.logs_in:
                     await api.log_in()
-                    self._found("login", Result.OK, "the tenant gave a ticket")
+                    self._found("login", Result.OK, f"{self._host} gave {self._given}")
                 await self._try_agents(api)
             except Unauthorized as exc:
                 self._failed("login", exc, self._credentials_remedy)
             except RemoteError as exc:  # of the login: an agent's own failures are findings about the agent
-                self._failed("login", exc, _ANSWER)
+                self._failed("login", exc, _CLOCK if isinstance(exc, ClockSkewed) else _ANSWER)
 
     @property
-    def _logs_in(self) -> bool:
-        """Whether there is a login, and its credentials do not go with each call instead."""
-        return self.tenant.spec.protocol is Protocol.SOAP and self.tenant.spec.auth.kind is AuthKind.PASSWORD
+    def _host(self) -> str:
+        return "the login service" if self.tenant.spec.auth.kind in ONLINE_KINDS else "the tenant"
+
+    @property
+    def _given(self) -> str:
+        return "an access token" if self.tenant.spec.auth.kind is AuthKind.REFRESH_TOKEN else "a ticket"
 
     async def _try_agents(self, api: ExaminableApi) -> None:
         """Ask each agent for something that changes nothing. Raises `Unauthorized`."""
@@ -220,7 +225,7 @@ class TenantDoctor:
             # How a tenant says that it does not have what was asked for is its own affair.
             await self._try("ErpSync", read_one, fault=Result.FAILED if listed else Result.WARNING)
         await self._try("Quote", ask)
-        if not self._logs_in and self._findings[-1].result is Result.OK:
+        if not self.tenant.spec.logs_in and self._findings[-1].result is Result.OK:
             self._found("login", Result.OK, "every call carries the credentials, and they are taken")
 
     async def _try(self, agent: str, call: Callable[[], Awaitable[str]], *, fault: Result = Result.FAILED) -> None:

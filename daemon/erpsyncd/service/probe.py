@@ -14,14 +14,12 @@ from datetime import UTC, datetime
 from erpsyncd.domain.items import command
 from erpsyncd.domain.ports import TenantApi, TenantApis
 from erpsyncd.domain.proxies import Proxy
-from erpsyncd.domain.tenants import AuthKind, Credentials, Protocol, Tenant, TenantSpec, located
+from erpsyncd.domain.sessions import LOGIN_OPERATIONS
+from erpsyncd.domain.tenants import Credentials, Tenant, TenantSpec, located
 from erpsyncd.errors import ConfigurationError, ConnectionFailed, DaemonError, RemoteError, Unauthorized
 from erpsyncd.service.access import resolve_access
 from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.service.whereabouts import look_at
-
-#: The vendor's name of the call that a password is spent on; the other ways to be let in have none.
-_LOGIN = "AuthenticateUsernamePassword"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +107,10 @@ class Probe:
         try:
             found = await api.list_connections()
         except (RemoteError, Unauthorized) as exc:
-            if isinstance(exc, Unauthorized) or exc.operation == _LOGIN:
+            if isinstance(exc, Unauthorized) or exc.operation in LOGIN_OPERATIONS:
                 self._failed("log in", exc)
             else:
-                spec = self.tenant.spec
-                logged_in = spec.protocol is Protocol.SOAP and spec.auth.kind is AuthKind.PASSWORD
+                logged_in = self.tenant.spec.logs_in
                 # Without a call of its own, a login shows only in a call that is answered.
                 what = "the tenant knows us" if logged_in else "not known, because this call does not tell"
                 self.steps.append(Step(name="log in", is_ok=True if logged_in else None, what=what))
