@@ -13,6 +13,7 @@ from erpsyncd.domain.ports import BeforeSend, TenantApi
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.sessions import SessionMemory
 from erpsyncd.domain.state_ports import Whereabouts
 from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Credentials, TenantSpec
@@ -52,6 +53,7 @@ class FakeTenant:
     credentials: Credentials | None = None
     proxy: Proxy | None = None
     read_only: bool | None = None
+    memory: SessionMemory | None = None
     cursor: int = 0
     made: int = 0
 
@@ -166,9 +168,10 @@ class FakeTenants:
         proxy: Proxy | None = None,
         read_only: bool = False,
         whereabouts: Whereabouts | None = None,
+        memory: SessionMemory | None = None,
     ) -> AsyncIterator[TenantApi]:
         """See the port."""
         fake = self.by_name[tenant.name]
-        fake.whereabouts = whereabouts
+        fake.whereabouts, fake.memory = whereabouts, memory
         fake.credentials, fake.proxy, fake.read_only = credentials, proxy, read_only
         yield fake

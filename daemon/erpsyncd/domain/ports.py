@@ -19,6 +19,7 @@ from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference, Secret
+from erpsyncd.domain.sessions import KeptSession, SessionMemory
 from erpsyncd.domain.state_ports import TenantStates, Whereabouts
 from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Credentials, Tenant, TenantId, TenantSpec
@@ -78,11 +79,13 @@ class TenantApis(TenantStates, Protocol):
         proxy: Proxy | None = None,
         read_only: bool = False,
         whereabouts: Whereabouts | None = None,
+        memory: SessionMemory | None = None,
     ) -> AbstractAsyncContextManager[TenantApi]:
         """Return a client for one pass. Nothing is sent before its first call; read-only ones cannot write.
 
         With `whereabouts`, calls go where the tenant is at any time, and raise `TenantNotRunning` once it does not
-        run. Entering it raises `ConfigurationError` where address, certificates or proxy cannot be used.
+        run. A session in `memory` is used before anybody logs in anew; what became of it stands there afterwards.
+        Entering it raises `ConfigurationError` where address, certificates or proxy cannot be used.
         """
         ...
 
@@ -206,6 +209,10 @@ class PassStore(Protocol):
 
     async def remember_state(self, lease: Lease, state: ReportedState, *, at: datetime) -> None:
         """Record how the vendor says that the tenant is; what waits in one that does not run becomes `parked`."""
+        ...
+
+    async def remember_session(self, lease: Lease, kept: KeptSession | None) -> None:
+        """Keep the tenant's session for the next pass, sealed; or forget it."""
         ...
 
     async def references(self, tenant_id: TenantId) -> Mapping[Reference, str | None]:

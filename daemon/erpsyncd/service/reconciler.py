@@ -35,6 +35,7 @@ from erpsyncd.service.policy import Policy, RunOptions, concerns
 from erpsyncd.service.recording import Recorder, Unwatched, not_visited
 from erpsyncd.service.remote import LeaseHolder, Remote
 from erpsyncd.service.secrets import SecretResolver
+from erpsyncd.service.sessions import recalled
 from erpsyncd.service.tenant_pass import TenantPass
 from erpsyncd.service.whereabouts import find_whereabouts, raise_if_parked
 
@@ -222,8 +223,14 @@ class Reconciler:
         whereabouts = await find_whereabouts(
             tenant, self.apis, proxy, store=self.store, lease=recorder.lease, now=self.now
         )
+        session = recalled(tenant, credentials, self.store.fingerprinter)
         async with self.apis.open(
-            tenant.spec, credentials, proxy=proxy, read_only=options.reads_only, whereabouts=whereabouts
+            tenant.spec,
+            credentials,
+            proxy=proxy,
+            read_only=options.reads_only,
+            whereabouts=whereabouts,
+            memory=session.memory,
         ) as api:
             remote = self._remote(tenant, api, holder, options)
             one = self._work(tenant, remote, recorder, resolved, options)
@@ -233,6 +240,7 @@ class Reconciler:
                 # Also after a pass that broke off: refused credentials must not be tried by the next one.
                 if recorder.lease is not None:
                     await self._remember(tenant, recorder.lease, remote, fingerprint, options)
+                    await session.keep(self.store, recorder.lease)
 
     def _work(
         self, tenant: Tenant, remote: Remote, recorder: Recorder, resolved: Resolved, options: RunOptions

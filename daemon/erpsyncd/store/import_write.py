@@ -16,6 +16,7 @@ from erpsyncd.store.due import chunks
 from erpsyncd.store.import_plan import AbsentConnection, ChangedConnection, ChangedTenant, ImportPlan
 from erpsyncd.store.rows import Values, incomplete_values, write_connection_template, write_tenant_spec
 from erpsyncd.store.sealing import Sealer
+from erpsyncd.store.sessions import NO_SESSION
 from erpsyncd.store.settling import FORGOTTEN
 from erpsyncd.store.tables import connection_references, connections, secret_references, tenants
 
@@ -67,9 +68,9 @@ def _update_tenants(connection: Connection, sealer: Sealer, changed: list[Change
     for tenant in changed:
         values = write_tenant_spec(tenant.spec, sealer) | {"updated_at": now}
         if tenant.reached_otherwise:
-            values |= {"refused_auth": None, "parked_until": None, "transient_failures": 0}
+            values |= {"refused_auth": None, "parked_until": None, "transient_failures": 0} | NO_SESSION
         if tenant.is_another:
-            values |= _NOT_ASKED
+            values |= _NOT_ASKED | NO_SESSION
         connection.execute(update(tenants).where(tenants.c.id == tenant.stored.id).values(values))
 
 

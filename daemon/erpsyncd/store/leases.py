@@ -8,6 +8,7 @@ On PostgreSQL several machines share the store, and only the server's clock coun
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -105,12 +106,18 @@ def remember_tenant(
     Raises:
         LeaseLost: the lease is not current.
     """
-    remembered = connection.execute(
-        update(tenants)
-        .where(*_current(lease))
-        .values(refused_auth=refused_auth, parked_until=parked_until, transient_failures=transient_failures)
-    )
-    if remembered.rowcount == 0:
+    values = {"refused_auth": refused_auth, "parked_until": parked_until, "transient_failures": transient_failures}
+    write_under(connection, lease, values)
+
+
+def write_under(connection: Connection, lease: Lease, values: Mapping[str, Any]) -> None:
+    """Write columns of the tenant that a lease is on.
+
+    Raises:
+        LeaseLost: the lease is not current.
+    """
+    written = connection.execute(update(tenants).where(*_current(lease)).values(**values))
+    if written.rowcount == 0:
         raise lost(lease)
 
 

@@ -17,6 +17,7 @@ from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.intents import Intent, Lease, Moment
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference
+from erpsyncd.domain.sessions import KeptSession
 from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Tenant, TenantId
 from erpsyncd.store import adopting, drifting, due, history, leases, references, settling
@@ -24,6 +25,7 @@ from erpsyncd.store.database import Database
 from erpsyncd.store.rows import read_connection, read_tenant, select_tenants
 from erpsyncd.store.schema import refuse_if_not_current
 from erpsyncd.store.sealing import Sealer
+from erpsyncd.store.sessions import remember_session
 from erpsyncd.store.vault import Vault
 from erpsyncd.store.writer import GroupCommitWriter
 
@@ -120,6 +122,11 @@ class PassOperations:
     async def remember_state(self, lease: Lease, state: ReportedState, *, at: datetime) -> None:
         """Record how the vendor says that the tenant is; what waits in one that does not run becomes `parked`."""
         await self._write(lease, lambda connection: leases.remember_state(connection, lease, state, at=at))
+
+    async def remember_session(self, lease: Lease, kept: KeptSession | None) -> None:
+        """Keep the tenant's session for the next pass, or forget it."""
+        sealer = await self._sealer()
+        await self._write(lease, lambda connection: remember_session(connection, lease, sealer, kept))
 
     async def references(self, tenant_id: TenantId) -> Mapping[Reference, str | None]:
         """Return each distinct reference of the tenant's connections with its last known fingerprint."""

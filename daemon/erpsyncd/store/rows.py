@@ -21,6 +21,7 @@ from erpsyncd.store.sealing import (
     proxy_of,
     withheld,
 )
+from erpsyncd.store.sessions import read_session
 from erpsyncd.store.tables import connections, tenants
 
 #: What a row is made of, by column name.
@@ -60,6 +61,7 @@ def read_tenant(row: Row[Any], reader: TemplateReader) -> Tenant:
         last_checked_at=row.last_checked_at,
         last_drift_at=row.last_drift_at,
         reported=read_reported(row),
+        session=read_session(row, reader),
     )
 
 
