@@ -166,7 +166,7 @@ def test_the_rules_are_those_of_the_document(quick: Erpsyncd, tmp_path: Path) ->
     """Each problem is told with its place, nothing is written, and what is doubtful is said beside the result."""
     refused = quick(
         "tenants", "add", "acme", "--url", "http://crm.example", "--protocol", "sopa", "--auth", "system-user",
-        "--secret-ref", "@{env:X}",
+        "--secret-ref", "@{env:X}", "--private-key-ref", "@{env:X}", "--application-token-ref", "@{env:X}",
     )  # fmt: skip
     missing = quick(
         "tenants", "add", "acme", "--url", "https://acme.example", "--username", "x",

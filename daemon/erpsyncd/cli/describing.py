@@ -40,8 +40,11 @@ _OPTIONS = (
     click.option("--client-certificate", metavar="PATH", help="What to show to a tenant that asks who we are."),
     click.option("--client-key", metavar="PATH", help="Its key, where that is another file."),
     click.option("--proxy", metavar="URL", help="The forward proxy before it, its password as a reference."),
-    click.option("--auth", metavar="KIND", help="password, ticket or bearer."),
+    click.option("--auth", metavar="KIND", help="Such as password, bearer or system-user."),
     click.option("--username", metavar="NAME", help="Who we are there, with --auth password."),
+    click.option("--client-id", metavar="ID", help="The application, with --auth refresh-token."),
+    click.option("--client-secret-ref", metavar="REF", help="Its secret as a reference."),
+    click.option("--private-key-ref", metavar="REF", help="Its key as a reference, with system-user."),
     click.option("--secret-ref", metavar="REF", help="The password, ticket or token as @{env:X}, @{file:/X}."),
     click.option("--secret-stdin", is_flag=True, help="Read the password, ticket or token from stdin."),
     click.option("--application-token-ref", metavar="REF", help="The application token as a reference."),
@@ -70,6 +73,9 @@ def add(invocation: Invocation, /, tenant: str, **given: Any) -> None:
       erpsyncd tenants add acme --url https://crm.acme.example --username sync
       erpsyncd tenants add acme --url https://crm.acme.example --protocol rest \\
         --auth bearer --secret-ref '@{file:/etc/erpsyncd/acme.token}'
+      erpsyncd tenants add acme --environment online --context Cust12345 \\
+        --protocol rest --auth system-user --ask-application-token \\
+        --private-key-ref '@{file:/etc/erpsyncd/app.pem}'
     """
     kind = given["auth"] or AuthKind.PASSWORD.value
     _refuse_missing(given, kind)
@@ -100,7 +106,8 @@ def edit(invocation: Invocation, /, tenant: str, *, ask_secret: bool, **given: A
 
 def _describe(invocation: Invocation, tenant: str, given: dict[str, Any], kind: str, *, asks: bool, new: bool) -> None:
     _refuse_password_in(given["proxy"])
-    auth = {"kind": given.pop("auth"), "username": given.pop("username")} | _secrets(tenant, kind, given, asks=asks)
+    auth = {name: given.pop(name) for name in ("username", "client_id")}
+    auth = {"kind": given.pop("auth")} | auth | _secrets(tenant, kind, given, asks=asks)
     auth = {name: value for name, value in auth.items() if value is not None}
     changes = {name: value for name, value in given.items() if value is not None} | ({"auth": auth} if auth else {})
     report, warnings = by_hand.describe_tenant(settings_of(invocation), tenant, changes, invocation.environ, new=new)
@@ -116,8 +123,16 @@ def _describe(invocation: Invocation, tenant: str, given: dict[str, Any], kind: 
 
 def _refuse_missing(given: dict[str, Any], kind: str) -> None:
     """Name the options that a new tenant lacks, before anybody is asked for a secret."""
-    needed = {"url": given["environment"] is None, "username": kind == AuthKind.PASSWORD.value}
-    missing = [f"--{name} is missing" for name, is_needed in needed.items() if is_needed and given[name] is None]
+    needed = {
+        "url": given["environment"] is None,
+        "username": kind == AuthKind.PASSWORD.value,
+        "private_key_ref": kind == AuthKind.SYSTEM_USER.value,
+        "application_token_ref": kind == AuthKind.SYSTEM_USER.value and not given["ask_application_token"],
+        "client_id": kind == AuthKind.REFRESH_TOKEN.value,
+        "client_secret_ref": kind == AuthKind.REFRESH_TOKEN.value,
+    }
+    lacking = [name for name, is_needed in needed.items() if is_needed and given[name] is None]
+    missing = [f"--{name.replace('_', '-')} is missing" for name in lacking]
     if missing:
         raise click.UsageError("; ".join(missing), click.get_current_context())
 
@@ -127,6 +142,10 @@ def _secrets(tenant: str, kind: str, given: dict[str, Any], *, asks: bool) -> di
     name = {str(known): name for known, name in SECRET_OF.items()}.get(kind)
     reference, stdin = _reference("--secret-ref", given.pop("secret_ref")), given.pop("secret_stdin")
     token = _reference("--application-token-ref", given.pop("application_token_ref"))
+    others = {
+        name: _reference(f"--{name.replace('_', '-')}-ref", given.pop(f"{name}_ref"))
+        for name in ("client_secret", "private_key")
+    }
     if (reference is not None) + stdin + asks > 1:
         raise UsageError("give the secret in one way: --secret-ref, --secret-stdin or on the terminal")
     if given.pop("ask_application_token"):
@@ -134,12 +153,12 @@ def _secrets(tenant: str, kind: str, given: dict[str, Any], *, asks: bool) -> di
             raise UsageError("give the application token in one way: by reference or on the terminal")
         token = _asked(f"Application token of {tenant}")
     if name is None:  # there is no such kind of auth, which is said where everything else is checked
-        return {"application_token": token}
+        return {"application_token": token} | others
     if stdin:
         reference = _literal(sys.stdin.readline().rstrip("\r\n"))
     elif asks:
-        reference = _asked(f"{name.capitalize()} of {tenant}")
-    return {name: reference, "application_token": token}
+        reference = _asked(f"{name.replace('_', ' ').capitalize()} of {tenant}")
+    return {name: reference, "application_token": token} | others
 
 
 def _reference(option: str, text: str | None) -> str | None:

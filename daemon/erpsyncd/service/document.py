@@ -241,7 +241,12 @@ def _read_auth(table: TableReader | None, *, online: bool) -> Auth:
     required, optional = AUTH_FIELDS[kind]
     table.refuse_unknown(("kind", *required, *optional), RESERVED_KEYS)
     names = (*required, *(name for name in optional if name in table))
-    return Auth(kind=kind, fields={name: table.template(name) for name in names})
+    fields = {
+        # A key in PEM is the one secret that has lines.
+        name: table.template(name, text_problem) if name == "private_key" else table.template(name)
+        for name in names
+    }
+    return Auth(kind=kind, fields=fields)
 
 
 def _read_connection(table: TableReader) -> DocumentConnection:

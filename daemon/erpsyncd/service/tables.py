@@ -155,9 +155,9 @@ class TableReader:
                 self._note(f"{self.place}.{place}", problem)
         return () if any(problems.values()) else tuple(dict.fromkeys(value))
 
-    def template(self, key: str) -> Template:
-        """Return a required secret on one line: plain text, references, or both."""
-        text = self.text(key, line_problem)
+    def template(self, key: str, rule: Callable[[str], str | None] = line_problem) -> Template:
+        """Return a required secret, on one line unless the rule says otherwise: plain text, references, or both."""
+        text = self.text(key, rule)
         if self._values.get(key) == "":
             self.refuse(key, "must not be empty")
         return self._parse(key, text)
