@@ -48,6 +48,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar, Self
 
+#: What WCF calls it that an agent has no such operation; the `exception_type` of such a fault.
+NOT_HERE_FAULT = "ActionNotSupported"
+
 
 class Effect(StrEnum):
     """What a failed call may have done to the tenant."""

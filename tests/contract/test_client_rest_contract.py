@@ -14,26 +14,35 @@ from erpsyncd.domain.tenants import AuthKind, Protocol
 from netserver_support import Wire, answer, connection_json, credentials, erp_connection, opened, tenant_spec
 
 OPERATIONS = {
-    "ErpSync": ["GetAllConnections", "GetConnection", "SaveConnection", "DeleteConnection"],
-    "Quote": ["HasConnections"],
+    "ErpSync": ["GetAllConnections", "GetConnection", "SaveConnection", "DeleteConnection", "SyncAll"],
+    "Quote": ["HasConnections", "GetConnectionStartupErrors"],
 }
 
 
-async def sent(tenant_url: str = "https://crm.acme.example") -> dict[str, httpx.Request]:
+#: What goes with answers that nobody writes back.
+LOCAL = {"so-language", "so-timezone"}
+CHECKS = ("HasConnections", "GetConnectionStartupErrors")
+
+
+async def sent(tenant_url: str = "https://crm.acme.example", **local: str) -> dict[str, httpx.Request]:
     wire = Wire(
         GetAllConnections=answer([]),
         GetConnection=answer(None),
         SaveConnection=answer(connection_json()),
         DeleteConnection=answer(b"", 204),
         HasConnections=answer({"IsOk": True}),
+        GetConnectionStartupErrors=answer([]),
+        SyncAll=answer({"IsOk": True}),
     )
     connection = erp_connection(config_fields={"Client": Secret("F0001")}, associate_access_ids=(4,))
-    async with opened(wire, tenant_spec(Protocol.REST, url=tenant_url), credentials(AuthKind.PASSWORD)) as api:
+    async with opened(wire, tenant_spec(Protocol.REST, url=tenant_url, **local), credentials(AuthKind.PASSWORD)) as api:
         await api.list_connections()
         await api.get_connection(7)
         await api.save_connection(connection)
         await api.delete_connection(7)
+        await api.sync_all()
         await api.has_connections()
+        await api.connection_startup_errors()
     return dict(zip(wire.operations, wire.requests, strict=True))
 
 
@@ -57,19 +66,20 @@ def check(value: Any, schema: dict[str, Any], swagger: dict[str, Any], place: st
 @pytest.mark.parametrize(
     ("agent", "operation"), [(agent, name) for agent, names in OPERATIONS.items() for name in names]
 )
-async def test_every_request_is_in_swagger(agent: str, operation: str) -> None:
+@pytest.mark.parametrize("local", [{}, {"language": "nb-NO", "time_zone": "Europe/Oslo"}])
+async def test_every_request_is_in_swagger(agent: str, operation: str, local: dict[str, str]) -> None:
     """The path exists, is posted to, takes and gives JSON, and its body has the definition's names and types."""
     swagger = load_swagger(agent)
-    request = (await sent())[operation]
+    request = (await sent(**local))[operation]
     described = swagger["paths"][request.url.path][request.method.lower()]
     bodies = [each for each in described["parameters"] if each["in"] == "body"]
     headers = {each["name"].lower() for each in described["parameters"] if each["in"] == "header"}
 
     assert bool(bodies) == bool(request.content)
     assert not request.url.query
-    assert {"so-apptoken"} == {"so-apptoken", "accept-language", "so-language", "so-culture"} & set(
-        request.headers
-    ) & headers
+    wanted = {"so-apptoken"} | (LOCAL if local and operation in CHECKS else set())
+    assert wanted == {"so-apptoken", "accept-language", "so-culture", *LOCAL} & set(request.headers)
+    assert wanted <= headers
     if bodies:
         assert request.headers["Content-Type"].split(";")[0] in described["consumes"]
         check(json.loads(request.content), bodies[0]["schema"], swagger, operation)

@@ -16,6 +16,7 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind
 from erpsyncd.netserver.soap import SoapDialect
 from netserver_support import (
+    NIL,
     Wire,
     answer,
     connection_xml,
@@ -46,9 +47,11 @@ CONNECTIONS = {
 }
 
 
-async def sent_by(agent: str, version: int, *, token: str, connection: ErpConnection) -> list[httpx.Request]:
+async def sent_by(
+    agent: str, version: int, *, token: str, connection: ErpConnection, time_zone: str | None = None
+) -> list[httpx.Request]:
     """Use every method of the port against a wire that takes note, and return what went to one agent."""
-    tenant = tenant_spec(erpsync_services=version, quote_services=version)
+    tenant = tenant_spec(erpsync_services=version, quote_services=version, language="nb-NO", time_zone=time_zone)
     given_ = credentials(AuthKind.PASSWORD, application_token=Secret(token))
     saved = f"<Response>{connection_xml(connection.erp_connection_id or 9)}</Response>"
     wire = Wire(
@@ -58,19 +61,23 @@ async def sent_by(agent: str, version: int, *, token: str, connection: ErpConnec
         SaveConnection=answer(soap_body("SaveConnection", saved, version=version)),
         DeleteConnection=answer(soap_body("DeleteConnection", "", version=version)),
         HasConnections=answer(soap_body("HasConnections", "<Response><IsOk>1</IsOk></Response>", version=version)),
+        GetConnectionStartupErrors=answer(soap_body("GetConnectionStartupErrors", "<Response/>", version=version)),
+        SyncAll=answer(soap_body("SyncAll", "<Response><IsOk>1</IsOk></Response>", version=version)),
     )
     async with opened(wire, tenant, given_) as api:
         await api.list_connections()
         await api.get_connection(7)
         await api.save_connection(connection)
         await api.delete_connection(7)
+        await api.sync_all()
         await api.has_connections()
+        await api.connection_startup_errors()
     return [request for request in wire.requests if str(request.url).endswith(f"Services{version}/{agent}.svc")]
 
 
 OPERATIONS = {
-    "ErpSync": ["GetConnection", "SaveConnection", "DeleteConnection"],
-    "Quote": ["HasConnections"],
+    "ErpSync": ["GetConnection", "SaveConnection", "DeleteConnection", "SyncAll"],
+    "Quote": ["HasConnections", "GetConnectionStartupErrors"],
     "SoPrincipal": ["AuthenticateUsernamePassword"],
     "MDO": ["GetList"],
 }
@@ -82,7 +89,8 @@ OPERATIONS = {
 async def test_every_request_is_the_wsdls(agent: str, version: int, token: str, kind: str) -> None:
     """Each request validates against the WSDL of its agent and version, with its SOAPAction and content type."""
     schemas = load_schemas(agent, version)
-    requests = await sent_by(agent, version, token=token, connection=CONNECTIONS[kind])
+    zones = {"full": "7", "create": "Europe/Oslo", "odd": "<W. Europe> & 1"}
+    requests = await sent_by(agent, version, token=token, connection=CONNECTIONS[kind], time_zone=zones.get(kind))
 
     for request, operation in zip(requests, OPERATIONS[agent], strict=True):
         schemas.check_request(operation, request.content)
@@ -101,6 +109,25 @@ async def test_fixed_credentials_make_the_same_headers(version: int, kind: AuthK
 
     (request,) = wire.requests
     load_schemas("ErpSync", version).check_request("GetConnection", request.content)
+
+
+@pytest.mark.parametrize("version", versions("ErpSync"))
+@pytest.mark.parametrize(
+    ("zone", "part"),
+    [(None, None), ("7", "SoTimeZoneId"), ("Europe/Oslo", "SoTimeZoneLocationCode")],
+)
+async def test_only_checks_say_a_time_zone(version: int, zone: str | None, part: str | None) -> None:
+    """A number is the vendor's id of one, all else a location; nothing that is written back is asked with it."""
+    said = {}
+    for agent, operations in OPERATIONS.items():
+        requests = await sent_by(agent, version, token="", connection=CONNECTIONS["full"], time_zone=zone)
+        for request, operation in zip(requests, operations, strict=True):
+            header = etree.fromstring(request.content).find("{*}Header/{*}TimeZone")
+            if header is not None:
+                said[operation] = [(etree.QName(child).localname, child.text) for child in header]
+
+    checks = ("HasConnections", "GetConnectionStartupErrors") if part else ()
+    assert {operation: [(part, zone)] for operation in checks} == said
 
 
 XML_TEXT = st.text(
@@ -141,6 +168,15 @@ REPLIES: list[tuple[str, str, str, Any]] = [
     ("ErpSync", "SaveConnection", f"<Response>{connection_xml()}</Response>", None),
     ("ErpSync", "DeleteConnection", "", None),
     ("Quote", "HasConnections", "<Response><IsOk>true</IsOk></Response>", None),
+    (
+        "Quote",
+        "GetConnectionStartupErrors",
+        f"<Response><PluginResponse><IsOk>false</IsOk></PluginResponse><PluginResponse {NIL}/></Response>",
+        None,
+    ),
+    ("Quote", "GetConnectionStartupErrors", f"<Response {NIL}/>", None),
+    ("Quote", "GetConnectionStartupErrors", "", None),
+    ("ErpSync", "SyncAll", "<Response><IsOk>true</IsOk><ErrorCode/></Response>", None),
 ]
 
 

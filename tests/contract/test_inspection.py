@@ -53,7 +53,7 @@ async def test_each_agent_is_compared_once() -> None:
             await inspector.greet()
             reports = await inspector.contracts()
 
-    counts = {"SoPrincipal": 1, "MDO": 1, "ErpSync": 3, "Quote": 1}
+    counts = {"SoPrincipal": 1, "MDO": 1, "ErpSync": 3, "Quote": 2}
     assert [ContractReport(agent=agent, operations=count) for agent, count in counts.items()] == list(reports)
     assert sorted(f"GET {address(agent, 'singleWsdl')}" for agent in AGENTS) == sorted(stub.asked)
     assert not {"Authorization", "SO-AppToken", "Cookie", "SOAPAction"} & {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from wsdl_schemas import load_swagger
 
-from erpsyncd.sandbox import SandboxServer, SandboxTenant
+from erpsyncd.sandbox import SandboxConnector, SandboxServer, SandboxTenant
 from sandbox_support import Rest
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -129,6 +129,25 @@ def test_has_connections(server: SandboxServer) -> None:
     assert nil_lists["Changes"]["AddedRecords"] is None
     rest.call("Quote", "HasConnections")
     assert "Changes" not in rest.call("Quote", "HasConnections")
+
+
+def test_startup_errors_and_sync_all(server: SandboxServer) -> None:
+    """Both answer in the declared shape, with the tenant's own members and with nothing."""
+    rest, tenant = Judged(server), server.tenant("acme")
+
+    assert rest.call("Quote", "GetConnectionStartupErrors") == []
+    assert rest.call("ErpSync", "SyncAll")["Changes"]["UpdatedRecords"] == []
+    tenant.add(active=True, erp_connector_id=1)
+    tenant.configure(
+        connectors={1: SandboxConnector(name="Visma", up=False)},
+        startup_errors=({"ErrorCode": "E7", "Changes": None},),
+        sync_all={"IsOk": False, "Status": "Warning"},
+    )
+    down, told = rest.call("Quote", "GetConnectionStartupErrors")
+    assert (down["IsOk"], down["ErrorCode"], told["IsOk"], told["ErrorCode"]) == (False, "NO_ANSWER", False, "E7")
+    synchronized = rest.call("ErpSync", "SyncAll")
+    assert (synchronized["IsOk"], synchronized["Status"]) == (False, "Warning")
+    assert [item["RecordId"] for item in synchronized["Changes"]["UpdatedRecords"]] == [1]
 
 
 def test_checker_sees_what_is_wrong() -> None:

@@ -13,7 +13,7 @@ from zeep import Plugin, Settings
 from zeep.client import Client
 from zeep.exceptions import Fault
 
-from erpsyncd.sandbox import SandboxServer, SandboxTenant
+from erpsyncd.sandbox import SandboxConnector, SandboxServer, SandboxTenant
 
 BOUND = {agent: versions(agent) for agent in ("ErpSync", "Quote", "MDO", "SoPrincipal")}
 
@@ -55,6 +55,11 @@ class Agent:
         if ticket is not None:
             headers["Credentials"] = {"Ticket": ticket}
         self._headers = headers
+
+    def add_header(self, name: str, members: dict[str, Any]) -> None:
+        """Send one more header part with each call; none where it has no members."""
+        if members:
+            self._headers[name] = members
 
     def call(self, operation: str, *arguments: Any) -> Any:
         """Return zeep's reading of the whole reply: `.body` and `.header`."""
@@ -263,6 +268,55 @@ def test_no_changes_are_told_in_every_valid_way(server: SandboxServer, version: 
     assert answers[2].AddedRecords is None
     assert answers[3].AddedRecords.ChangedDataItem == []
     assert quote.judge.judged == 4
+
+
+@pytest.mark.parametrize("version", BOUND["Quote"])
+def test_startup_errors(server: SandboxServer, version: int, ticket: str) -> None:
+    """None at first; one for each connection whose connector is down, and those that the tenant is told to give."""
+    quote, tenant = Agent(server, "Quote", version, ticket=ticket), server.tenant("acme")
+
+    assert quote.call("GetConnectionStartupErrors").body.Response is None  # how zeep reads an empty list
+    tenant.add(erp_connector_id=1)
+    connectors = {1: SandboxConnector(name="Visma", up=False)}
+    tenant.configure(connectors=connectors, startup_errors=({"TechExplanation": "told"},))
+    down, told = quote.call("GetConnectionStartupErrors").body.Response.PluginResponse
+    assert (down.IsOk, down.ErrorCode, told.TechExplanation) == (False, "NO_ANSWER", "told")
+    assert quote.judge.judged == 2
+
+
+@pytest.mark.parametrize("version", BOUND["ErpSync"])
+def test_sync_all_tells_what_it_did(server: SandboxServer, version: int, ticket: str) -> None:
+    """It moves the cursors of active connections, and tells of these records only."""
+    erp_sync, tenant = Agent(server, "ErpSync", version, ticket=ticket), server.tenant("acme")
+    before = [tenant.add(active=active, most_recent_timestamp="cursor") for active in (True, False)]
+
+    response = erp_sync.call("SyncAll").body.Response
+
+    assert (response.IsOk, records(response.Changes.UpdatedRecords)) == (True, [("erpconnection", 1)])
+    assert [True, False] == [tenant.connections[row.erp_connection_id] != row for row in before]
+    assert erp_sync.judge.judged == 1
+
+
+@pytest.mark.parametrize(("agent", "operation"), [("ErpSync", "SyncAll"), ("Quote", "GetConnectionStartupErrors")])
+def test_what_an_installation_lacks(server: SandboxServer, ticket: str, agent: str, operation: str) -> None:
+    """WCF says of an operation that is not there that its action is not supported."""
+    server.tenant("acme").configure(lacks=frozenset({operation}))
+
+    with pytest.raises(Fault) as caught:
+        Agent(server, agent, 86, ticket=ticket).call(operation)
+
+    assert caught.value.code.endswith("ActionNotSupported")
+
+
+def test_a_time_zone_is_in_the_journal(server: SandboxServer, ticket: str) -> None:
+    """zeep sends the header where the WSDL has it: as a number, as a location, or not at all."""
+    zones: list[dict[str, Any]] = [{"SoTimeZoneId": 7}, {"SoTimeZoneLocationCode": "Europe/Oslo"}, {}]
+    for zone in zones:
+        quote = Agent(server, "Quote", 86, ticket=ticket)
+        quote.add_header("TimeZone", zone)
+        quote.call("HasConnections")
+
+    assert ["7", "Europe/Oslo", ""] == [call.time_zone for call in server.calls_of("acme", "HasConnections")]
 
 
 @pytest.mark.parametrize("version", BOUND["MDO"])

@@ -147,7 +147,10 @@ def soap12_only(root: etree._Element) -> None:
         (drop_header, ["DeleteConnection: it does not take the header Credentials"]),
         (
             soap12_only,
-            [f"{name}Connection: the server does not have it" for name in ("Get", "Save", "Delete")],
+            [
+                f"{name}: the server does not have it"
+                for name in ("GetConnection", "SaveConnection", "DeleteConnection", "SyncAll")
+            ],
         ),
     ],
 )

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from erpsyncd.domain.connections import Fingerprints, State
 from erpsyncd.domain.field_changes import FieldChange
@@ -30,6 +31,10 @@ class Status(StrEnum):
     IN_DOUBT = "in_doubt"
     SKIPPED = "skipped"
     PLANNED = "planned"
+
+
+#: What a pass has changed in a tenant.
+APPLIED = (Status.CREATED, Status.UPDATED, Status.DELETED)
 
 
 class RunStatus(StrEnum):
@@ -70,6 +75,11 @@ class PluginResponse:
     """Only newer Services88 and REST have it; empty elsewhere."""
 
     changes: tuple[ChangedDataItem, ...] = ()
+    received: Any = field(default=None, compare=False, repr=False)
+    """All of the answer as it came, members that we do not know among them: a value of JSON in the vendor's names.
+
+    An object, or the list of them where there were several; None where no answer came, or it was not kept.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +118,22 @@ class Verdict:
     attempts: int = 0
 
 
+#: The operations whose answers are recorded, as the vendor writes them.
+HAS_CONNECTIONS = "HasConnections"
+STARTUP_ERRORS = "GetConnectionStartupErrors"
+SYNC_ALL = "SyncAll"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One HasConnections answer."""
+    """One answer to HasConnections, or to what is asked beside it."""
 
     tenant: str
     operation: str
     checked_at: datetime
     response: PluginResponse
+    language: str | None = None
+    """The tenant's: in which its explanations are shown where they have several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The port's five methods over either protocol: retries, sessions, and what an answer must at least be."""
+"""The port's methods over either protocol: retries, sessions, and what an answer must at least be."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ class Dialect(Protocol):
 
     def has_connections(self) -> Exchange[PluginResponse | None]:
         """Ask for Quote connections."""
+        ...
+
+    def connection_startup_errors(self) -> Exchange[tuple[PluginResponse, ...] | None]:
+        """Ask why there are none."""
+        ...
+
+    def sync_all(self) -> Exchange[PluginResponse | None]:
+        """Start the sync engine."""
         ...
 
 
@@ -146,10 +154,20 @@ class NetServerApi:
             return False
         return found is None or found.deleted
 
-    async def has_connections(self) -> PluginResponse:
+    async def has_connections(self, hidden: tuple[Secret, ...] = ()) -> PluginResponse:
         """Ask whether this user has Quote connections."""
-        exchange = self._dialect.has_connections()
+        exchange = hiding(self._dialect.has_connections(), hidden)
         return _present(exchange, await self._run(exchange))
+
+    async def connection_startup_errors(self, hidden: tuple[Secret, ...] = ()) -> tuple[PluginResponse, ...]:
+        """Ask what every Quote connection said that could not be initialised."""
+        exchange = hiding(self._dialect.connection_startup_errors(), hidden)
+        return _present(exchange, await self._run(exchange))
+
+    async def sync_all(self, before_send: BeforeSend | None = None, hidden: tuple[Secret, ...] = ()) -> PluginResponse:
+        """Let the sync engine work on all active connections."""
+        exchange = hiding(self._dialect.sync_all(), hidden)
+        return _present(exchange, await self._run(exchange, before_send))
 
     async def _run(self, exchange: Exchange[T], before_send: BeforeSend | None = None) -> T:
         """Perform an exchange; once more with a fresh credential if the first one was not accepted."""

@@ -16,7 +16,13 @@ T = TypeVar("T")
 
 LOGIN_OPERATION = "AuthenticateUsernamePassword"
 #: The operations that change nothing in the tenant; a dry run's transport passes no others.
-READING_OPERATIONS = LOGIN_OPERATIONS | {"GetConnection", "GetAllConnections", "GetList", "HasConnections"}
+READING_OPERATIONS = LOGIN_OPERATIONS | {
+    "GetConnection",
+    "GetAllConnections",
+    "GetList",
+    "HasConnections",
+    "GetConnectionStartupErrors",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 Order matters: WCF does not complain about a misplaced element, it silently drops its value. `TableRight` and
 `FieldProperties` stand before the members of every carrier; they are left out when writing and skipped when
-reading.
+reading, but for carriers that are kept whole.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChang
 T = TypeVar("T")
 #: Vendor's member name → value; members that did not come have their kind's default.
 Values: TypeAlias = Mapping[str, Any]
+
+
+#: Where `Values` have all of a carrier that is kept whole, as a value of JSON; no member has this name.
+WHOLE = ""
 
 
 class Unreadable(ValueError):
@@ -93,6 +97,9 @@ class Carrier(Generic[T]):
     name: str
     members: tuple[Member, ...]
     build: Callable[[Values], T]
+    kept_whole: bool = False
+    """Whether `build` is also given everything that came, under `WHOLE`."""
+
     defaults: Values = field(init=False)
     values_of: Callable[[T], tuple[Any, ...]] = field(init=False)
     """Takes one of ours apart, in the order of the members."""
@@ -184,6 +191,7 @@ def _plugin_response(values: Values) -> PluginResponse:
         error_code=values["ErrorCode"],
         status=status,
         changes=values["Changes"] or (),
+        received=values[WHOLE],
     )
 
 
@@ -198,6 +206,7 @@ PLUGIN_RESPONSE: Carrier[PluginResponse] = Carrier(
         Member("Status", Kind.WORD),
     ),
     _plugin_response,
+    kept_whole=True,
 )
 
 

@@ -160,7 +160,15 @@ _WRITERS: dict[Kind, Callable[[str, Any], str]] = {
     Kind.DICTIONARY: _write_dictionary,
 }
 
+
+def time_zone_part(time_zone: str) -> tuple[str, int | str]:
+    """Return the header part that says a time zone, and its value: a number is the vendor's id, the rest a location."""
+    return ("TimeZoneId", int(time_zone)) if time_zone.isdecimal() else ("TimeZoneLocation", time_zone)
+
+
 _HEADERS: dict[str, list[str | Slot]] = {
     "ApplicationToken": _marks(Member("ApplicationToken", Kind.SECRET)),
     "Credentials": ["<n:Credentials>", *_marks(Member("Ticket", Kind.SECRET)), "</n:Credentials>"],
+    "TimeZoneId": ["<n:TimeZone>", *_marks(Member("SoTimeZoneId", Kind.INT)), "</n:TimeZone>"],
+    "TimeZoneLocation": ["<n:TimeZone>", *_marks(Member("SoTimeZoneLocationCode", Kind.TEXT)), "</n:TimeZone>"],
 }

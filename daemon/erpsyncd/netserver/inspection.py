@@ -17,7 +17,7 @@ from erpsyncd.netserver.calls import Endpoint, Reply
 from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.failures import one_line
 from erpsyncd.netserver.limits import RemoteLimits
-from erpsyncd.netserver.operations import AUTHENTICATE, Operation
+from erpsyncd.netserver.operations import AUTHENTICATE, SYNC_ALL, Operation
 from erpsyncd.netserver.soap import SOAP_OPERATIONS, services_version, soap_endpoint
 from erpsyncd.netserver.transport import Transport
 from erpsyncd.netserver.wsdl import is_wsdl, parts_named_in
@@ -88,8 +88,11 @@ class NetServerInspector:
 
     def _agents(self) -> Iterator[tuple[Operation[Any], ...]]:
         """Yield the operations that this tenant is asked for, those of each agent together."""
-        logs_in = self._tenant.auth.kind is AuthKind.PASSWORD
-        asked = [operation for operation in SOAP_OPERATIONS if logs_in or operation is not AUTHENTICATE]
+        unused = {
+            AUTHENTICATE: self._tenant.auth.kind is not AuthKind.PASSWORD,
+            SYNC_ALL: not self._tenant.sync_all_after_save,
+        }
+        asked = [operation for operation in SOAP_OPERATIONS if not unused.get(operation)]
         for _, operations in groupby(asked, key=attrgetter("agent")):
             yield tuple(operations)
 

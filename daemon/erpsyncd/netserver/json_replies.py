@@ -16,10 +16,11 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from erpsyncd.domain.secrets import Secret
-from erpsyncd.netserver.carriers import Carrier, Kind, Member, Unreadable
+from erpsyncd.netserver.carriers import WHOLE, Carrier, Kind, Member, Unreadable
 from erpsyncd.netserver.charsets import decoded
 from erpsyncd.netserver.envelopes import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
 from erpsyncd.netserver.failures import Fault, short_type
+from erpsyncd.netserver.whole_answers import whole_document
 
 T = TypeVar("T")
 
@@ -113,6 +114,8 @@ def _carrier_reader(carrier: Carrier[T]) -> Callable[[Any], T]:
                     values[name] = read_member(value)
                 except Unreadable as problem:
                     raise Unreadable(f"{name}: {problem}") from None
+        if carrier.kept_whole:
+            values[WHOLE] = whole_document(document)
         return carrier.build(values)
 
     return read

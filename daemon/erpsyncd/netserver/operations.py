@@ -73,6 +73,20 @@ DELETE_CONNECTION: Operation[bool] = Operation(
 HAS_CONNECTIONS: Operation[PluginResponse | None] = Operation(
     "Quote", "HasConnections", (), Carrier("HasConnectionsResponse", _response(PLUGIN_RESPONSE), _only)
 )
+#: Why a HasConnections said no: one answer for each Quote connection that could not be initialised.
+GET_CONNECTION_STARTUP_ERRORS: Operation[tuple[PluginResponse, ...] | None] = Operation(
+    "Quote",
+    "GetConnectionStartupErrors",
+    (),
+    Carrier("GetConnectionStartupErrorsResponse", _response(PLUGIN_RESPONSE, Kind.CARRIERS), _only),
+)
+#: Starts the vendor's sync engine on all active connections; it writes.
+SYNC_ALL: Operation[PluginResponse | None] = Operation(
+    "ErpSync", "SyncAll", (), Carrier("SyncAllResponse", _response(PLUGIN_RESPONSE), _only)
+)
+#: What a tenant's `language` and `time_zone` go with: people read these answers, and nobody writes them back. In any
+#: other answer a translation would be taken for the truth, and the next save would put it in the truth's place.
+LOCALIZED: tuple[Operation[Any], ...] = (HAS_CONNECTIONS, GET_CONNECTION_STARTUP_ERRORS)
 #: SOAP only. Its reply is not named after it.
 AUTHENTICATE: Operation[Login] = Operation(
     "SoPrincipal",

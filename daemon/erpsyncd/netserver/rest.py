@@ -2,8 +2,8 @@
 
 The credential of a call is what stands behind the scheme in its Authorization header; a ticket goes as it is.
 
-Neither `Accept-Language` nor `$select` is ever sent: what comes back is the base of the next save, and both
-would have made it a translation or a part of the truth.
+Neither `Accept-Language` nor `$select` is ever sent, and `SO-Language` only with what nobody writes back: what comes
+back otherwise is the base of the next save, and they would have made it a translation or a part of the truth.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ from erpsyncd.errors import ConfigurationError, Effect, RemoteRejected
 from erpsyncd.netserver.calls import Call, Endpoint, Exchange, Reply
 from erpsyncd.netserver.carriers import ERP_CONNECTION, Kind, Unreadable
 from erpsyncd.netserver.envelopes import write_int
-from erpsyncd.netserver.explanations import with_safe_explanations
+from erpsyncd.netserver.explanations import with_all_safe, with_safe_explanations
 from erpsyncd.netserver.failures import Fault, one_line, raise_for_failure, unreadable
 from erpsyncd.netserver.json_replies import find_fault, parse_json, read_result
 from erpsyncd.netserver.operations import (
     DELETE_CONNECTION,
     GET_ALL_CONNECTIONS,
     GET_CONNECTION,
+    GET_CONNECTION_STARTUP_ERRORS,
     HAS_CONNECTIONS,
+    LOCALIZED,
     SAVE_CONNECTION,
+    SYNC_ALL,
     Operation,
 )
 
@@ -60,6 +63,8 @@ class RestDialect:
         name = "client_secret" if credentials.kind is AuthKind.REFRESH_TOKEN else "application_token"
         self._token = _header_value(tenant.name, name, credentials.app_token.reveal())
         self._secrets = (credentials.password, credentials.app_token)
+        given = {"SO-Language": tenant.language, "SO-TimeZone": tenant.time_zone}
+        self._localized = {name: value for name, value in given.items() if value}
 
     @property
     def fixed_credential(self) -> Secret | None:
@@ -92,6 +97,14 @@ class RestDialect:
         """Ask for Quote connections."""
         return with_safe_explanations(self._exchange(HAS_CONNECTIONS, None))
 
+    def connection_startup_errors(self) -> Exchange[tuple[PluginResponse, ...] | None]:
+        """Ask why there are none."""
+        return with_all_safe(self._exchange(GET_CONNECTION_STARTUP_ERRORS, None))
+
+    def sync_all(self) -> Exchange[PluginResponse | None]:
+        """Start the sync engine."""
+        return with_safe_explanations(self._exchange(SYNC_ALL, None, repeatable=False))
+
     def _exchange(
         self, operation: Operation[T], parameters: Mapping[str, Any] | None, *, repeatable: bool = True
     ) -> Exchange[T]:
@@ -104,13 +117,19 @@ class RestDialect:
         return Exchange(
             endpoint=endpoint,
             repeatable=repeatable,
-            write=partial(self._write, endpoint, parameters),
+            write=partial(self._write, endpoint, parameters, self._localized if operation in LOCALIZED else {}),
             read=partial(self._read, operation),
         )
 
-    def _write(self, endpoint: Endpoint, parameters: Mapping[str, Any] | None, credential: Secret) -> Call:
+    def _write(
+        self,
+        endpoint: Endpoint,
+        parameters: Mapping[str, Any] | None,
+        localized: Mapping[str, str],
+        credential: Secret,
+    ) -> Call:
         authorization = f"{self._scheme} {credential.reveal()}"
-        headers = {"Accept": "application/json", "Authorization": authorization}
+        headers = {"Accept": "application/json", "Authorization": authorization, **localized}
         if self._token:
             headers["SO-AppToken"] = self._token
         secrets: tuple[Secret, ...] = (*self._secrets, credential, Secret(authorization))

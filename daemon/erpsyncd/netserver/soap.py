@@ -12,16 +12,19 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Credentials, TenantSpec
 from erpsyncd.netserver.calls import Call, Endpoint, Exchange, Reply
 from erpsyncd.netserver.carriers import ERP_CONNECTION, Unreadable
-from erpsyncd.netserver.envelopes import envelope_template, soap_action
-from erpsyncd.netserver.explanations import with_safe_explanations
+from erpsyncd.netserver.envelopes import envelope_template, soap_action, time_zone_part
+from erpsyncd.netserver.explanations import with_all_safe, with_safe_explanations
 from erpsyncd.netserver.failures import REFUSED_LOGIN, Fault, is_about_something_else, raise_for_failure, unreadable
 from erpsyncd.netserver.operations import (
     AUTHENTICATE,
     DELETE_CONNECTION,
     GET_CONNECTION,
+    GET_CONNECTION_STARTUP_ERRORS,
     GET_LIST,
     HAS_CONNECTIONS,
+    LOCALIZED,
     SAVE_CONNECTION,
+    SYNC_ALL,
     Login,
     Operation,
 )
@@ -38,7 +41,9 @@ SOAP_OPERATIONS: tuple[Operation[Any], ...] = (
     GET_CONNECTION,
     SAVE_CONNECTION,
     DELETE_CONNECTION,
+    SYNC_ALL,
     HAS_CONNECTIONS,
+    GET_CONNECTION_STARTUP_ERRORS,
 )
 #: The oldest ServicesNN that installations newer than 2020 still have (domain.md §1.3).
 OLDEST_CURRENT_SERVICES = 84
@@ -68,14 +73,11 @@ class SoapDialect:
 
     def list_connections(self) -> Exchange[tuple[ListedConnection, ...] | None]:
         """Read the MDO list; headings are neither asked for nor taken for connections."""
-        listing = self._exchange(GET_LIST, (_CONNECTIONS_LIST, True, False))
+        listing = self._none_or_more(GET_LIST, (_CONNECTIONS_LIST, True, False))
 
         def read(call: Call, reply: Reply) -> tuple[ListedConnection, ...] | None:
             items = listing.read(call, reply)
-            if items is None:  # nil; it means "none" if the answer says that it is the answer
-                envelope = parse_xml(reply.body, reply.content_type)
-                return () if succeeded(envelope, services_version(self._tenant, GET_LIST)) else None
-            return tuple(found for item in items for found in item)
+            return None if items is None else tuple(found for item in items for found in item)
 
         return Exchange(endpoint=listing.endpoint, repeatable=True, write=listing.write, read=read)
 
@@ -95,6 +97,29 @@ class SoapDialect:
         """Ask for Quote connections."""
         return with_safe_explanations(self._exchange(HAS_CONNECTIONS, ()))
 
+    def connection_startup_errors(self) -> Exchange[tuple[PluginResponse, ...] | None]:
+        """Ask why there are none."""
+        return with_all_safe(self._none_or_more(GET_CONNECTION_STARTUP_ERRORS, ()))
+
+    def sync_all(self) -> Exchange[PluginResponse | None]:
+        """Start the sync engine."""
+        return with_safe_explanations(self._exchange(SYNC_ALL, (), repeatable=False))
+
+    def _none_or_more(
+        self, operation: Operation[tuple[T, ...] | None], values: tuple[Any, ...]
+    ) -> Exchange[tuple[T, ...] | None]:
+        """Return the exchange of a list; nil means "none" if the answer says that it is the answer."""
+        listing = self._exchange(operation, values)
+
+        def read(call: Call, reply: Reply) -> tuple[T, ...] | None:
+            items = listing.read(call, reply)
+            if items is None:
+                envelope = parse_xml(reply.body, reply.content_type)
+                return () if succeeded(envelope, services_version(self._tenant, operation)) else None
+            return items
+
+        return replace(listing, read=read)
+
     def _exchange(self, operation: Operation[T], values: tuple[Any, ...], *, repeatable: bool = True) -> Exchange[T]:
         endpoint = soap_endpoint(self._tenant, operation)
         return Exchange(
@@ -107,9 +132,12 @@ class SoapDialect:
     def _write(self, operation: Operation[Any], endpoint: Endpoint, values: tuple[Any, ...], ticket: Secret) -> Call:
         version = services_version(self._tenant, operation)
         headers = ("ApplicationToken",) if self._token else ()
-        head: tuple[Secret, ...] = self._token
+        head: tuple[Any, ...] = self._token
         if operation is not AUTHENTICATE:  # SoPrincipal takes the application token only
             headers, head = (*headers, "Credentials"), (*head, ticket)
+        if operation in LOCALIZED and self._tenant.time_zone:
+            part, zone = time_zone_part(self._tenant.time_zone)
+            headers, head = (*headers, part), (*head, zone)
         body = envelope_template(operation, version, headers).render(operation.name, (*head, *values))
         return Call(
             endpoint=endpoint,

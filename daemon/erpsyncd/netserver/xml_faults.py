@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from erpsyncd.errors import NOT_HERE_FAULT
 from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.envelopes import services_namespace
 from erpsyncd.netserver.failures import FAILED_AUTHENTICATION, Fault, short_type
 from erpsyncd.netserver.xml_parsing import Element
-from erpsyncd.netserver.xml_replies import is_blank, is_nil, namespace_of, read_bool
+from erpsyncd.netserver.xml_values import is_blank, is_nil, namespace_of, read_bool
 
 #: NetServer's own exceptions, as the text of a fault without details begins. Further in, they may be quotations.
 _TYPE_IN_TEXT = re.compile(r"(?:SuperOffice\.Exceptions\.)?So[A-Za-z]{1,60}Exception\b")
@@ -87,7 +88,9 @@ def _soap_fault(fault: Element) -> Fault:
     text = (reason.text or "").strip() if reason is not None else ""
     found = _innermost(list(_exception_chain(detail))) if detail is not None else Fault()
     types = found.types or _type_in(text) or _credential_code(named)
-    return Fault(exception_type=short_type(types[-1]) if types else "", text=found.text or text, types=types)
+    # What WCF itself says is no exception of NetServer's: it has a name, and no part in what the session means.
+    kind = short_type(types[-1]) if types else _code_if(NOT_HERE_FAULT, named)
+    return Fault(exception_type=kind, text=found.text or text, types=types)
 
 
 def _type_in(text: str) -> tuple[str, ...]:
@@ -97,6 +100,11 @@ def _type_in(text: str) -> tuple[str, ...]:
 
 def _credential_code(named: dict[str, Element]) -> tuple[str, ...]:
     """Return the fault's code where it is WS-Security's way to say "not logged in"."""
+    code = _code_if(FAILED_AUTHENTICATION, named)
+    return (code,) if code else ()
+
+
+def _code_if(wanted: str, named: dict[str, Element]) -> str:
+    """Return the fault's code where it is this one."""
     codes = (named[name].text or "" for name in ("faultcode", "Value") if name in named)
-    refused = any(code.strip().rpartition(":")[2] == FAILED_AUTHENTICATION for code in codes)
-    return (FAILED_AUTHENTICATION,) if refused else ()
+    return wanted if any(code.strip().rpartition(":")[2] == wanted for code in codes) else ""

@@ -5,30 +5,19 @@ Elements are matched by namespace and local name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 from erpsyncd.domain.secrets import Secret
-from erpsyncd.netserver.carriers import Carrier, Kind, Member, Unreadable
-from erpsyncd.netserver.envelopes import (
-    ARRAYS,
-    INT_MAX,
-    INT_MIN,
-    LONG_MAX,
-    LONG_MIN,
-    services_namespace,
-)
+from erpsyncd.netserver.carriers import WHOLE, Carrier, Kind, Member, Unreadable
+from erpsyncd.netserver.envelopes import ARRAYS, services_namespace
+from erpsyncd.netserver.whole_answers import whole_element
 from erpsyncd.netserver.xml_parsing import Element
+from erpsyncd.netserver.xml_values import SPACE, is_nil, namespace_of, read_bool, read_int, read_long
 
 T = TypeVar("T")
 _Reader: TypeAlias = Callable[[Element], Any]
-
-_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
-_INT = re.compile(r"[+-]?[0-9]{1,20}")
-_TRUE, _FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
-_SPACE = " \t\r\n"
 
 
 def read_reply(envelope: Element, carrier: Carrier[T], version: int) -> T:
@@ -71,6 +60,8 @@ def carrier_reader(carrier: Carrier[T], version: int) -> Callable[[Element], T]:
                     values[name] = read_member(child)
                 except Unreadable as problem:
                     raise Unreadable(f"{name}: {problem}") from None
+        if carrier.kept_whole:
+            values[WHOLE] = whole_element(element)
         return carrier.build(values)
 
     for member in carrier.members:
@@ -91,52 +82,8 @@ def _member_reader(member: Member, owner: Carrier[Any], version: int, read_owner
     return _READERS[member.kind]
 
 
-def is_nil(element: Element) -> bool:
-    """Whether an element says that it holds nothing."""
-    nil = element.get(_NIL)
-    return nil is not None and nil.strip(_SPACE) in _TRUE
-
-
-def is_blank(element: Element) -> bool:
-    """Whether an element is nil or holds no text."""
-    return is_nil(element) or not (element.text or "").strip(_SPACE)
-
-
 def _read_text(element: Element) -> str:
     return element.text or ""
-
-
-def read_int(element: Element) -> int:
-    """Return an xs:int.
-
-    Raises:
-        Unreadable: it is none.
-    """
-    value = _read_long(element)
-    if not INT_MIN <= value <= INT_MAX:
-        raise Unreadable("not a 32-bit integer")
-    return value
-
-
-def _read_long(element: Element) -> int:
-    text = (element.text or "").strip(_SPACE)
-    if _INT.fullmatch(text) is None or not LONG_MIN <= (value := int(text)) <= LONG_MAX:
-        raise Unreadable("not an integer")
-    return value
-
-
-def read_bool(element: Element) -> bool:
-    """Return an xs:boolean, of which "1" and "0" are two; .NET's own `True` counts, too.
-
-    Raises:
-        Unreadable: it is none.
-    """
-    text = (element.text or "").strip(_SPACE)
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise Unreadable("neither true nor false")
 
 
 def _read_ints(element: Element) -> tuple[int, ...]:
@@ -163,15 +110,10 @@ def _dictionary_reader(namespace: str) -> Callable[[Element], dict[str, Secret]]
 
 _READERS: dict[Kind, _Reader] = {
     Kind.INT: read_int,
-    Kind.LONG: _read_long,
+    Kind.LONG: read_long,
     Kind.BOOL: read_bool,
     Kind.TEXT: _read_text,
     Kind.CODE: _read_text,
-    Kind.WORD: lambda element: (element.text or "").strip(_SPACE),
+    Kind.WORD: lambda element: (element.text or "").strip(SPACE),
     Kind.INTS: _read_ints,
 }
-
-
-def namespace_of(element: Element) -> str:
-    """Return the namespace of an element's name."""
-    return str(element.tag).partition("}")[0].lstrip("{")

@@ -136,6 +136,14 @@ class ConnectionTable:
         self._last_id = max(self._last_id, row.erp_connection_id)
         self._record(before or SandboxConnection(), row, ChangeKind.UPDATED if before else ChangeKind.ADDED)
 
+    def synchronize(self) -> list[tuple[int, int]]:
+        """Move the cursor of each active connection, as a round of the sync engine does; return ids and ticks."""
+        moved = []
+        for row in [row for row in self.rows.values() if row.active and not row.deleted]:
+            self._move_cursor(row.erp_connection_id)
+            moved.append((row.erp_connection_id, self._ticks))
+        return moved
+
     def forget(self, erp_connection_id: int) -> None:
         """Remove a row for good, as a restored backup would."""
         del self.rows[erp_connection_id]

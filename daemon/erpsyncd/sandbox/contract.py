@@ -204,7 +204,9 @@ _ALL = (
         Many(item="ErpConnection", kind=ERP_CONNECTION),
         soap=False,
     ),
+    _operation("ErpSync", "SyncAll", (), PLUGIN_RESPONSE),
     _operation("Quote", "HasConnections", (), PLUGIN_RESPONSE),
+    _operation("Quote", "GetConnectionStartupErrors", (), Many(item="PluginResponse", kind=PLUGIN_RESPONSE)),
     _operation(
         "MDO",
         "GetList",

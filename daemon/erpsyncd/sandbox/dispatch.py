@@ -224,6 +224,10 @@ class _Course:
                 raise Problem(action.exception_type, action.message)
 
 
+def _time_zone(request: Request, services: int | None) -> str:
+    return request.header("so-timezone") if services is None else soap.time_zone_of(request, services)
+
+
 def _call(tenant: TenantState, request: Request, *, services: int | None, agent: str, operation: str) -> Call:
     return Call(
         number=0,
@@ -236,6 +240,8 @@ def _call(tenant: TenantState, request: Request, *, services: int | None, agent:
         connection=request.connection,
         open_connections=request.open_connections,
         running=0,
+        language=request.header("so-language") or request.header("accept-language"),
+        time_zone=_time_zone(request, services),
     )
 
 

@@ -1,4 +1,4 @@
-"""What was called, when, and how much at once. No header, body, ticket or password gets in here."""
+"""What was called, when, and how much at once. No body, ticket or password gets in here."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class Call:
     """What the call is about, once that is known; a create has the new id."""
     worked: bool = False
     """The operation was carried out, whatever the client was told."""
+    language: str = ""
+    """The language that the client asks for (SO-Language, Accept-Language)."""
+    time_zone: str = ""
+    """The time zone that it asks for: SO-TimeZone, or the id or location of the TimeZone header."""
     http_status: int | None = None
     """None while the call runs, 0 where the connection was dropped instead of an answer."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from erpsyncd.sandbox.states import SandboxState
 
@@ -112,6 +113,15 @@ class SandboxTenant:
     unknown_id: Absent = Absent.NIL
     deleted_readable: bool = True
     """GetConnection of a deleted connection gives the row with Deleted=true; False treats it as an unknown id."""
+
+    startup_errors: tuple[Mapping[str, Any], ...] = ()
+    """What GetConnectionStartupErrors tells beside the connectors that are down: members of PluginResponses."""
+
+    sync_all: Mapping[str, Any] = field(default_factory=dict)
+    """Members of SyncAll's PluginResponse that are to be others than usual."""
+
+    lacks: frozenset[str] = frozenset()
+    """Operations that this installation does not have."""
 
     ticket_seconds: float = 6 * 3600.0
     """How long a ticket lives after its last use."""

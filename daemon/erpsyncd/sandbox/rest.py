@@ -41,6 +41,8 @@ def find_operation(agent: str, name: str) -> Operation | None:
 
 def answer(tenant: TenantState, request: Request, operation: Operation | None, work: Work) -> Reply:
     """Answer one REST request."""
+    if operation is not None and operation.name in tenant.options.lacks:
+        operation = None
     try:
         checked = _checked(request, operation)
         _authenticate(tenant, request)

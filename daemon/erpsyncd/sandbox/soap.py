@@ -28,6 +28,19 @@ def action_operation(request: Request) -> str:
     return _soap_action(request).rpartition("/")[2]
 
 
+def time_zone_of(request: Request, services: int) -> str:
+    """Return what the TimeZone header of a request says, its id or its location; empty where there is none."""
+    if b"TimeZone" not in request.body:
+        return ""
+    try:
+        envelope = reading.parse_envelope(request.body)
+    except (reading.NotXml, reading.VersionMismatch):
+        return ""
+    namespace = reading.namespace_of(services)
+    parts = (f"TimeZone/{name}" for name in ("SoTimeZoneId", "SoTimeZoneLocationCode"))
+    return next((text for path in parts if (text := reading.read_header(envelope, namespace, path))), "")
+
+
 def answer(tenant: TenantState, request: Request, services: int, agent: str, work: Work) -> Reply:
     """Answer one SOAP request."""
     try:
@@ -68,6 +81,7 @@ def _operation(options: SandboxTenant, request: Request, services: int, agent: s
     operation = OPERATIONS.get((agent, action_operation(request)))
     action = _soap_action(request)
     exists = operation is not None and (operation.soap or _is_newer_88(options, services))
+    exists = exists and operation is not None and operation.name not in options.lacks
     if operation is not None and exists and action == f"{reading.namespace_of(services)}/{agent}/{operation.name}":
         return operation
     text = f"The message with Action '{action}' cannot be processed at the receiver."
@@ -100,9 +114,16 @@ def _failure(tenant: TenantState, operation: Operation, services: int, problem: 
 def _fitting(values: dict[str, Any], options: SandboxTenant, services: int) -> dict[str, Any]:
     """Leave out what only the newer build of Services88 knows."""
     response = values.get("Response")
-    if isinstance(response, dict) and "Status" in response and not _is_newer_88(options, services):
-        return {**values, "Response": {name: value for name, value in response.items() if name != "Status"}}
-    return values
+    if _is_newer_88(options, services) or not isinstance(response, dict | list):
+        return values
+    fitting = [_without_status(each) for each in response] if isinstance(response, list) else _without_status(response)
+    return {**values, "Response": fitting}
+
+
+def _without_status(response: Any) -> Any:
+    if not isinstance(response, dict):
+        return response
+    return {name: value for name, value in response.items() if name != "Status"}
 
 
 def _is_newer_88(options: SandboxTenant, services: int) -> bool:

@@ -14,6 +14,7 @@ from erpsyncd.sandbox.changes import ChangeLog
 from erpsyncd.sandbox.config_values import kept, readable
 from erpsyncd.sandbox.connections import ConnectionTable, CursorRewind, SandboxConnection, guid_text, plain
 from erpsyncd.sandbox.options import Absent, SandboxTenant
+from erpsyncd.sandbox.plugin import startup_errors, sync_all
 from erpsyncd.sandbox.problems import NotFoundProblem, Problem, SessionProblem, ValidationProblem
 from erpsyncd.sandbox.sessions import Sessions
 
@@ -220,6 +221,12 @@ class TenantState:
         members["Status"] = "Ok" if is_ok else "Error"
         return {"Response": members}
 
+    def _startup_errors(self, _arguments: Arguments) -> dict[str, Any]:
+        return {"Response": startup_errors(self._table.rows.values(), self._options)}
+
+    def _sync_all(self, _arguments: Arguments) -> dict[str, Any]:
+        return {"Response": sync_all(self._table, self._options)}
+
     def _get_list(self, arguments: Arguments) -> dict[str, Any]:
         options = self._options
         match (arguments["Name"] or "").casefold():
@@ -248,6 +255,8 @@ class TenantState:
         "TestConnectionByConfig": _test_by_config,
         "GetAllConnections": _get_all_connections,
         "HasConnections": _has_connections,
+        "GetConnectionStartupErrors": _startup_errors,
+        "SyncAll": _sync_all,
         "GetList": _get_list,
     }
 
