@@ -92,8 +92,9 @@ def import_documents(
     Raises:
         ConfigurationError: with every problem and its place; nothing was written.
     """
-    from erpsyncd.service.document import document_warnings, read_documents  # noqa: PLC0415 -- see the docstring
+    from erpsyncd.service.document import read_documents  # noqa: PLC0415 -- see the docstring
     from erpsyncd.service.document_references import check_references  # noqa: PLC0415 -- as above
+    from erpsyncd.service.document_warnings import document_warnings  # noqa: PLC0415 -- see the docstring
 
     document = read_documents(sources, stored_tenants=lambda: _stored_tenants(settings))
     check_references(document, resolver=secret_resolver(environ), resolve=resolve)

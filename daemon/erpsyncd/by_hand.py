@@ -30,8 +30,9 @@ def describe_tenant(
         ConfigurationError: with every problem; nothing was written.
     """
     from erpsyncd.service.description import changed_table, tenant_table  # noqa: PLC0415 -- what reads documents is slow
-    from erpsyncd.service.document import document_warnings, read_entries  # noqa: PLC0415 -- as above
+    from erpsyncd.service.document import read_entries  # noqa: PLC0415 -- as above
     from erpsyncd.service.document_references import check_references  # noqa: PLC0415 -- as above
+    from erpsyncd.service.document_warnings import document_warnings  # noqa: PLC0415 -- as above
 
     with bootstrap.opened_store(settings) as store:
         if new and store.read_tenant(name) is not None:

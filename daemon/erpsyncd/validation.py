@@ -31,8 +31,9 @@ def validate_documents(
         ConfigurationError: the store that is there cannot be used.
         StoreError: the store does not answer.
     """
-    from erpsyncd.service.document import document_warnings, read_documents  # noqa: PLC0415 -- as in bootstrap
+    from erpsyncd.service.document import read_documents  # noqa: PLC0415 -- as in bootstrap
     from erpsyncd.service.document_references import check_references  # noqa: PLC0415 -- as above
+    from erpsyncd.service.document_warnings import document_warnings  # noqa: PLC0415 -- as in bootstrap
 
     refuse_another_users(settings.state_directory)
     try:

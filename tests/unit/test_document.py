@@ -18,8 +18,9 @@ from erpsyncd.domain.documents import Document
 from erpsyncd.domain.secrets import Reference, Scheme, Template, parse_template
 from erpsyncd.domain.tenants import Auth, AuthKind, DriftPolicy, Environment, Protocol, TenantSpec
 from erpsyncd.errors import ConfigurationError
-from erpsyncd.service.document import RESERVED_KEYS, document_warnings, read_documents
+from erpsyncd.service.document import RESERVED_KEYS, read_documents
 from erpsyncd.service.document_references import check_references
+from erpsyncd.service.document_warnings import document_warnings
 from erpsyncd.service.formats import read_content
 from erpsyncd.service.secrets import SecretResolver
 

@@ -12,6 +12,9 @@ import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
+#: The vendor's numbers have 32 bits.
+_INT_MAX = 2**31 - 1
+
 #: Long enough for any name; it goes into messages, file names of exports and metric labels.
 MAX_NAME = 127
 
@@ -100,6 +103,13 @@ def header_problem(text: str) -> str | None:
     """Refuse what a header cannot carry."""
     usable = text.isascii() and text.isprintable() and text == text.strip() != ""
     return None if usable else "must be printable ASCII without blanks around it"
+
+
+def time_zone_problem(text: str) -> str | None:
+    """Refuse what is no code of a time zone's location, nor the vendor's number of one."""
+    if text.isdecimal() and (len(text) > len(str(_INT_MAX)) or int(text) > _INT_MAX):
+        return f"must be a code, or a number up to {_INT_MAX}"
+    return header_problem(text)
 
 
 def path_problem(text: str) -> str | None:

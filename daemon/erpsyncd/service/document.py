@@ -8,12 +8,12 @@ from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, ConnectionTemplate, na
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
 from erpsyncd.domain.input_rules import (
     context_problem,
-    header_problem,
     language_problem,
     name_problem,
     near_miss,
     path_problem,
     text_problem,
+    time_zone_problem,
     title_problem,
     url_problem,
 )
@@ -81,8 +81,6 @@ RESERVED_KEYS = frozenset(
         "templates",
     ]
 )
-#: The vendor's condition: no more than this many calls per second and tenant.
-_VENDOR_RATE = 10
 
 
 def read_documents(
@@ -127,18 +125,6 @@ def read_entries(place: str, *, tenants: Iterable[object] = (), connections: Ite
     if problems:
         raise ConfigurationError("it cannot be described like this", problems=tuple(problems))
     return document
-
-
-def document_warnings(document: Document) -> tuple[str, ...]:
-    """Return what is allowed but hardly meant, one sentence each with its place."""
-    return tuple(
-        Problem(
-            f"{tenant.place}.calls_per_second",
-            f"is above {_VENDOR_RATE}, the most that the vendor allows ({tenant.spec.name})",
-        )
-        for tenant in document.tenants
-        if tenant.spec.calls_per_second > _VENDOR_RATE
-    )
 
 
 def _strangers(
@@ -201,7 +187,7 @@ def _read_tenant(table: TableReader) -> DocumentTenant:
             quote_services=table.whole("quote_services", 83, 88, default=83),
             calls_per_second=table.rate("calls_per_second", default=10.0),
             language=table.optional_text("language", language_problem),
-            time_zone=table.optional_text("time_zone", header_problem),
+            time_zone=table.optional_text("time_zone", time_zone_problem),
             careful=table.truth("careful", default=False),
             drift=DriftPolicy(table.choice("drift", tuple(DriftPolicy), default=DriftPolicy.REPORT) or "report"),
             sync_all_after_save=table.truth("sync_all_after_save", default=False),
