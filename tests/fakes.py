@@ -27,6 +27,8 @@ class FakeTenant:
     connections: dict[int, ErpConnection] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     response: PluginResponse = field(default_factory=lambda: PluginResponse(is_ok=True))
+    startup_errors: tuple[PluginResponse, ...] = ()
+    synchronized: PluginResponse = field(default_factory=lambda: PluginResponse(is_ok=True))
     mask: Callable[[Secret], Secret] = lambda value: value
     fail: dict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
     """Errors to raise instead of working, first come first served, by operation."""
@@ -109,10 +111,21 @@ class FakeTenant:
         self.connections[erp_connection_id] = replace(found, deleted=True)
         self._leave("DeleteConnection")
 
-    async def has_connections(self) -> PluginResponse:
+    async def has_connections(self, hidden: tuple[Secret, ...] = ()) -> PluginResponse:
         """See the port."""
         await self._enter("HasConnections")
         return self.response
+
+    async def connection_startup_errors(self, hidden: tuple[Secret, ...] = ()) -> tuple[PluginResponse, ...]:
+        """See the port."""
+        await self._enter("GetConnectionStartupErrors")
+        return self.startup_errors
+
+    async def sync_all(self, before_send: BeforeSend, hidden: tuple[Secret, ...] = ()) -> PluginResponse:
+        """See the port."""
+        await self._send("SyncAll", before_send)
+        self._leave("SyncAll")
+        return self.synchronized
 
     async def _send(self, operation: str, before_send: BeforeSend) -> None:
         if self.hold is not None:

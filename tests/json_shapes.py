@@ -47,10 +47,15 @@ class Shapes:
         }
 
 
+#: Members that hold what a tenant has written: it may be anything.
+FOREIGN = {"response"}
+
+
 def objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object inside a value, itself among them, so that it can be changed in place."""
+    """Yield every object of ours inside a value, itself among them, so that it can be changed in place."""
     if isinstance(value, dict):
         yield value
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        value = [member for name, member in value.items() if name not in FOREIGN]
+    inner = value if isinstance(value, list) else ()
     for each in list(inner):
         yield from objects(each)

@@ -32,6 +32,7 @@ def _new_columns() -> tuple[tuple[str, sa.Column[Any]], ...]:
         ("tenants", sa.Column("careful", sa.Boolean(), nullable=False, server_default=sa.false())),
         ("tenants", sa.Column("drift", sa.Text(), nullable=False, server_default="report")),
         ("tenants", sa.Column("sync_all_after_save", sa.Boolean(), nullable=False, server_default=sa.false())),
+        ("tenants", sa.Column("sync_all_due", sa.Boolean(), nullable=False, server_default=sa.false())),
         ("tenants", sa.Column("session", sa.JSON())),
         ("tenants", sa.Column("session_auth", sa.Text())),
         ("tenants", sa.Column("session_until", MOMENT)),

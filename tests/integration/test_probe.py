@@ -28,7 +28,10 @@ async def test_it_cannot_write() -> None:
 
     probe = await trial(tenants)
 
-    assert (True, ["GetList", "HasConnections"]) == (tenants["acme"].read_only, tenants["acme"].calls)
+    assert (True, ["GetList", "HasConnections", "GetConnectionStartupErrors"]) == (
+        tenants["acme"].read_only,
+        tenants["acme"].calls,
+    )
     assert ["1 connection", "no (none here)"] == [step.what for step in probe.steps[2:]]
     assert probe.error is None
 

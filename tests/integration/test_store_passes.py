@@ -24,7 +24,7 @@ from erpsyncd.domain.results import (
 )
 from erpsyncd.domain.secrets import Reference, Scheme, parse_template
 from erpsyncd.errors import NotTried, StoreError
-from erpsyncd.store import SqlStore, due, history, tables
+from erpsyncd.store import SqlStore, check_rows, due, tables
 from factories import make_connection, make_document, make_tenant
 
 P = Reference(Scheme.ENV, "P")
@@ -462,14 +462,14 @@ async def test_an_answer_is_kept_though_history_is_pruned_meanwhile(
     load(store)
     one = await begin_pass(store)
     await one.check(PluginResponse(is_ok=True))
-    find = history._last_check
+    find = check_rows._last_check
 
     def find_and_prune(connection: Connection, check: Check) -> Row[Any] | None:
         found = find(connection, check)
         connection.execute(tables.checks.delete())
         return found
 
-    monkeypatch.setattr(history, "_last_check", find_and_prune)
+    monkeypatch.setattr(check_rows, "_last_check", find_and_prune)
     await one.check(PluginResponse(is_ok=True), NOW + MINUTE)
 
     assert [(NOW + MINUTE, 1)] == [(check.last_at, check.times) for check in store.list_checks()]

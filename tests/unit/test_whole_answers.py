@@ -111,6 +111,7 @@ def test_numbers_of_json() -> None:
     """A number is a number, and what no double can hold is a text."""
     body = b'{"IsOk": true, "New": [7, 7.0, 1.5, 1e999, -0.1], "isNew": null}'
     exchange = REST.has_connections()
+    assert REST.fixed_credential is not None
 
     found: Any = exchange.read(exchange.write(REST.fixed_credential), reply(body, content_type="application/json"))
 

@@ -9,6 +9,7 @@ from erpsyncd.cli.drift_lines import drift_lines
 from erpsyncd.cli.layout import WIDTH, cut, facts, local, one_line
 from erpsyncd.cli.output import as_json, table
 from erpsyncd.domain.connections import State
+from erpsyncd.domain.explanations import in_language
 from erpsyncd.domain.standing import state_in_words
 from erpsyncd.domain.tenants import DriftPolicy, rest_base, soap_base
 from erpsyncd.store.details import ConnectionDetail, PastOutcome, TenantDetail
@@ -39,7 +40,12 @@ def tenant_as_text(detail: TenantDetail) -> str:
     """Return a tenant for a person: where it is, who we are there, how it stands."""
     view = detail.view
     check = detail.last_check
-    answer = f"{'yes' if check.is_ok else 'no'}, {local(check.last_at)}. {check.user_explanation}" if check else "never"
+    answer = (
+        f"{'yes' if check.is_ok else 'no'}, {local(check.last_at)}. "
+        f"{in_language(check.user_explanation, detail.language)}"
+        if check
+        else "never"
+    )
     pairs = [
         ("State", _tenant_state(detail)),
         *_online(detail),

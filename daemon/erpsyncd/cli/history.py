@@ -1,16 +1,15 @@
-"""`erpsyncd runs` and `checks`: what happened."""
+"""`erpsyncd runs`: what happened; and what the lists of `checks` and `changes` have in common with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 import click
 
 from erpsyncd.cli.groups import command_group
 from erpsyncd.cli.opening import store_of
-from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
+from erpsyncd.cli.options import Invocation, common_options, pass_invocation
 from erpsyncd.cli.output import as_json, table, write_json, write_text
 from erpsyncd.domain.selection import Selection
 from erpsyncd.domain.unknown_names import no_such_tenant
@@ -149,40 +148,3 @@ def show_run(invocation: Invocation, run_id: int) -> None:
         "error": "WHY",
     }
     show_items(invocation, "outcomes", headings, outcomes)
-
-
-@command_group
-def checks() -> None:
-    """List the answers to HasConnections.
-
-    \b
-    Example:
-      erpsyncd checks list --tenant acme
-    """
-
-
-@checks.command(name="list")
-@selection_options
-@list_options
-@common_options
-@pass_invocation
-def list_checks(invocation: Invocation, *, selection: Selection, tenant: str | None, limit: int | None) -> None:
-    """List HasConnections answers, newest first; equal ones in a row are one line.
-
-    \b
-    Example:
-      erpsyncd checks list --tenant acme
-    """
-    with store_of(invocation) as store:
-        raise_if_unknown(store, tenant)
-        items = select_items(store, selection, limit, partial(store.list_checks, tenant=tenant))
-    headings = {
-        "tenant": "TENANT",
-        "is_ok": "CONNECTIONS",
-        "user_explanation": "EXPLANATION",
-        "error_code": "CODE",
-        "first_at": "FIRST",
-        "last_at": "LAST",
-        "times": "TIMES",
-    }
-    show_items(invocation, "checks", headings, items)

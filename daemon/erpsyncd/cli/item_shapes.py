@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from erpsyncd.cli.shapes import (
     COUNT,
+    FOREIGN,
     HIDDEN,
     MOMENT,
     NUMBER,
@@ -14,6 +15,7 @@ from erpsyncd.cli.shapes import (
     WORD,
     Schema,
     many,
+    many_or_one,
     mapping,
     open_to,
     or_null,
@@ -43,6 +45,7 @@ _OUTCOME = {"tenant": TEXT, "key": or_null(TEXT), **_RESULT}
 _CHECK = {
     "tenant": TEXT,
     "run_id": COUNT,
+    "operation": TEXT,
     "is_ok": TRUTH,
     "user_explanation": TEXT,
     "tech_explanation": TEXT,
@@ -51,7 +54,9 @@ _CHECK = {
     "last_at": MOMENT,
     "times": COUNT,
 }
-CHECK = record(**_CHECK, operation=TEXT, status=TEXT, changed_records=COUNT)
+CHECK = record(check_id=COUNT, **_CHECK, status=TEXT, changed_records=COUNT)
+#: An answer as it came is the vendor's: its members are what his versions make of it.
+CHECK_DETAIL = record(**CHECK["properties"], response=or_null(many_or_one(FOREIGN)))
 
 #: The fields of a connection that are no secrets.
 _PLAIN_FIELDS = [field.name for field in fields(ConnectionSpec) if field.name != "config_fields"]
@@ -157,6 +162,7 @@ STANDING = record(
     parked_until=or_null(MOMENT),
     transient_failures=COUNT,
     quote_is_ok=or_null(TRUTH),
+    quote_reason=TEXT,
     **_REPORTED,
     counts=mapping(COUNT, State),
 )

@@ -26,7 +26,7 @@ from erpsyncd.errors import Crashed, DaemonError, Interrupted, OutputLost, Usage
 #: Command → where it stands. Each module is imported when its command is used.
 _COMMANDS = {
     "changes": "erpsyncd.cli.changes:changes",
-    "checks": "erpsyncd.cli.history:checks",
+    "checks": "erpsyncd.cli.checks:checks",
     "completion": "erpsyncd.cli.completion:completion",
     "config": "erpsyncd.cli.config:config",
     "connections": "erpsyncd.cli.connections:connections",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from erpsyncd.cli.output import as_json, hanging, table
-from erpsyncd.domain.results import Check, Outcome, RunReport, Status
+from erpsyncd.domain.explanations import in_language
+from erpsyncd.domain.results import STARTUP_ERRORS, Check, Outcome, RunReport, Status
 
 #: Outcomes of these come first in the text: they are why somebody reads it.
 _URGENT = (Status.FAILED, Status.IN_DOUBT, Status.SKIPPED)
@@ -40,12 +41,15 @@ def report_as_text(report: RunReport) -> str:
 
 
 def check_line(check: Check) -> str:
-    """Return one HasConnections answer in a sentence."""
+    """Return one answer in a sentence."""
     response = check.response
-    answer = "yes" if response.is_ok else "no"
-    why = "; ".join(filter(None, (response.user_explanation, response.tech_explanation, response.error_code)))
+    # A list of what failed is neither a yes nor a no to anything.
+    failed = "names no failure" if response.is_ok else "names failures"
+    answer = failed if check.operation == STARTUP_ERRORS else f"says {'yes' if response.is_ok else 'no'}"
+    explanation = in_language(response.user_explanation, check.language)
+    why = "; ".join(filter(None, (explanation, response.tech_explanation, response.error_code)))
     changed = f"; {len(response.changes)} changed records" if response.changes else ""
-    return f"{check.tenant}: {check.operation} says {answer}{f' ({why})' if why else ''}{changed}"
+    return f"{check.tenant}: {check.operation} {answer}{f' ({why})' if why else ''}{changed}"
 
 
 def _row(outcome: Outcome) -> tuple[object, ...]:
@@ -82,6 +86,7 @@ def _check(run_id: int, check: Check) -> dict[str, Any]:
     return {
         "tenant": check.tenant,
         "run_id": run_id,
+        "operation": check.operation,
         "is_ok": response.is_ok,
         "user_explanation": response.user_explanation,
         "tech_explanation": response.tech_explanation,

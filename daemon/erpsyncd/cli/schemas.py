@@ -13,6 +13,7 @@ from erpsyncd.cli.item_shapes import (
     ATTENTION,
     CHANGED_RECORD,
     CHECK,
+    CHECK_DETAIL,
     CONNECTION,
     CONNECTION_DETAIL,
     COUNTS,
@@ -62,8 +63,8 @@ KINDS: dict[str, Kind] = {
         members={"items": many(record(**CHANGED_RECORD))},
     ),
     "checks": Kind(
-        description="Answers to HasConnections, newest first; equal ones in a row are one.",
-        members={"items": many(CHECK)},
+        description="Answers to HasConnections and what is asked beside it, newest first; equal ones in a row are one.",
+        members={"items": many(told("list", CHECK), told("show", CHECK_DETAIL))},
     ),
     "completion": Kind(
         description="What makes a shell complete.", members={"shell": words("bash", "zsh", "fish"), "script": TEXT}

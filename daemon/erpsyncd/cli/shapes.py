@@ -23,6 +23,9 @@ MOMENT: Schema = {
     "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?Z$",
 }
 
+#: An object of the vendor's: whatever his versions put into it.
+FOREIGN: Schema = {"type": "object"}
+
 #: What may be a secret, as it is shown: asterisks, or the reference where it is one.
 HIDDEN: Schema = {"type": "string", "pattern": r"^\*\*\*$|@\{"}
 
@@ -46,6 +49,11 @@ def mapping(values: Schema, names: Iterable[str] | None = None) -> Schema:
 def many(*items: Schema) -> Schema:
     """Return the schema of a list whose items are each of just one of these shapes."""
     return {"type": "array", "items": items[0] if len(items) == 1 else {"oneOf": list(items)}}
+
+
+def many_or_one(given: Schema) -> Schema:
+    """Return the schema of such a thing, or of a list of them."""
+    return {"oneOf": [given, many(given)]}
 
 
 def or_null(given: Schema) -> Schema:

@@ -157,11 +157,12 @@ def _tenant(tenant: TenantStanding) -> Iterator[Item]:
             do=command("tenants", "resume", tenant.name),
         )
     if tenant.quote_is_ok is False:
+        why = f": {tenant.quote_reason}" if tenant.quote_reason else ""
         yield Item(
             severity=Severity.NOTICE,
             reason="quote_says_no",
             tenant=tenant.name,
-            what="HasConnections says that our user has no Quote connection",
+            what=f"HasConnections says that our user has no Quote connection{why}",
             do=command("checks", "list", "--tenant", tenant.name),
         )
 

@@ -63,8 +63,22 @@ class TenantApi(Protocol):
         """Delete a connection; `before_send` as for a save."""
         ...
 
-    async def has_connections(self) -> PluginResponse:
-        """Ask whether this user has Quote connections; `is_ok` false is a "no", not an error."""
+    async def has_connections(self, hidden: tuple[Secret, ...] = ()) -> PluginResponse:
+        """Ask whether this user has Quote connections; `is_ok` false is a "no", not an error.
+
+        Neither the answer nor a message repeats what is `hidden`, should the tenant quote it.
+        """
+        ...
+
+    async def connection_startup_errors(self, hidden: tuple[Secret, ...] = ()) -> tuple[PluginResponse, ...]:
+        """Ask what each Quote connection said that could not be initialised; `hidden` as for `has_connections`."""
+        ...
+
+    async def sync_all(self, before_send: BeforeSend, hidden: tuple[Secret, ...] = ()) -> PluginResponse:
+        """Let the tenant's sync engine work on all active connections; `before_send` as for a save.
+
+        Never repeated after an uncertain attempt; `hidden` as for `has_connections`.
+        """
         ...
 
 
@@ -345,6 +359,14 @@ class PassStore(Protocol):
         """
         ...
 
-    async def record_check(self, lease: Lease, *, run_id: int, check: Check) -> None:
-        """Record a HasConnections answer and its changed records. Equal ones in a row are one row."""
+    async def record_check(self, lease: Lease, *, run_id: int, check: Check) -> bool:
+        """Record an answer and its changed records. Equal ones in a row are one row; return whether it is a new one."""
+        ...
+
+    async def sync_all_is_due(self, tenant_id: TenantId) -> bool:
+        """Say whether something was saved in a tenant with `sync_all_after_save`, and no SyncAll was sent since."""
+        ...
+
+    async def owe_sync_all(self, lease: Lease, *, due: bool) -> None:
+        """Record that a SyncAll is about to be sent, or that one was not sent after all and is still due."""
         ...

@@ -49,6 +49,9 @@ class TenantStanding:
     quote_is_ok: bool | None = None
     """The last HasConnections answer; None where there is none."""
 
+    quote_reason: str = ""
+    """Why it says no, in one language; empty where it says yes, or nothing more."""
+
     tenant_state: str | None = None
     """The vendor's word for a tenant of Online, such as `Running`; None where it was not asked."""
 

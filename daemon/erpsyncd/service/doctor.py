@@ -12,7 +12,6 @@ from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.items import command
 from erpsyncd.domain.ports import ExaminableApi, ExaminableApis, TenantInspector
 from erpsyncd.domain.proxies import Proxy
-from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.tenants import ONLINE_KINDS, AuthKind, Credentials, Protocol, Tenant, located
 from erpsyncd.errors import (
     ClockSkewed,
@@ -25,6 +24,7 @@ from erpsyncd.errors import (
     Unauthorized,
 )
 from erpsyncd.service.access import Resolved, resolve_credentials, resolve_proxy
+from erpsyncd.service.checks import ask
 from erpsyncd.service.whereabouts import look_at
 
 _EXPIRES_SOON = timedelta(days=21)
@@ -215,16 +215,20 @@ class TenantDoctor:
             found = await api.get_connection(one)
             return f"connection {one} can be read" if found else f"says that there is no connection {one}"
 
-        async def ask() -> str:
-            return _answer(await api.has_connections())
+        async def ask_quote() -> str:
+            is_ok, why = await ask(api, spec.language)
+            if is_ok:
+                return "says yes: this user has Quote connections"
+            return f"answers, and says no ({why or 'without a reason'}); that is about Quote connections of this user"
 
-        if self.tenant.spec.protocol is Protocol.REST:
+        spec = self.tenant.spec
+        if spec.protocol is Protocol.REST:
             await self._try("ErpSync", list_them)
         else:
             await self._try("MDO", list_them)
             # How a tenant says that it does not have what was asked for is its own affair.
             await self._try("ErpSync", read_one, fault=Result.FAILED if listed else Result.WARNING)
-        await self._try("Quote", ask)
+        await self._try("Quote", ask_quote)
         if not self.tenant.spec.logs_in and self._findings[-1].result is Result.OK:
             self._found("login", Result.OK, "every call carries the credentials, and they are taken")
 
@@ -260,10 +264,3 @@ def _is_about_tls(error: BaseException) -> bool:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _answer(response: PluginResponse) -> str:
-    if response.is_ok:
-        return "says yes: this user has Quote connections"
-    why = response.user_explanation or response.tech_explanation or response.error_code or "without a reason"
-    return f"answers, and says no ({' '.join(why.split())}); that is about Quote connections of this user"

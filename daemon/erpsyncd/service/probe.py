@@ -18,6 +18,7 @@ from erpsyncd.domain.sessions import LOGIN_OPERATIONS
 from erpsyncd.domain.tenants import Credentials, Tenant, TenantSpec, located
 from erpsyncd.errors import ConfigurationError, ConnectionFailed, DaemonError, RemoteError, Unauthorized
 from erpsyncd.service.access import resolve_access
+from erpsyncd.service.checks import ask
 from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.service.whereabouts import look_at
 
@@ -123,12 +124,11 @@ class Probe:
         if any(step.name == "log in" and step.is_ok is False for step in self.steps):
             return
         try:
-            response = await api.has_connections()
+            is_ok, why = await ask(api, self.tenant.spec.language)
         except (RemoteError, Unauthorized) as exc:
             self._failed("HasConnections", exc)
             return
-        why = response.user_explanation or response.tech_explanation
-        self._passed("HasConnections", "yes" if response.is_ok else f"no{f' ({why})' if why else ''}")
+        self._passed("HasConnections", "yes" if is_ok else f"no{f' ({why})' if why else ''}")
 
     def _let_in(self) -> None:
         refused = self._were_refused

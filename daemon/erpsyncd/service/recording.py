@@ -11,13 +11,11 @@ import structlog
 from erpsyncd.domain.connections import State, StoredConnection
 from erpsyncd.domain.intents import Lease, Moment, Uptime
 from erpsyncd.domain.ports import PassStore, Progress
-from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, TenantReport, Verdict
+from erpsyncd.domain.results import APPLIED, ChangeKind, Check, Outcome, Status, TenantReport, Verdict
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import DaemonError, TenantLeased, TenantNotRunning, TenantParked
 
 log = structlog.stdlib.get_logger(__name__)
-
-_APPLIED = (Status.CREATED, Status.UPDATED, Status.DELETED)
 
 
 class Unwatched:
@@ -103,7 +101,7 @@ class Recorder:
         """Put a connection's outcome into the report and the log."""
         self._keep(outcome)
         event = {"tenant": outcome.tenant, "key": outcome.key, "change": outcome.change}
-        if outcome.status in _APPLIED:
+        if outcome.status in APPLIED:
             log.info("connection.applied", **event, erp_connection_id=erp_connection_id, fields=list(outcome.fields))
         elif outcome.status is Status.PLANNED:
             log.info("connection.planned", **event, fields=list(outcome.fields))
@@ -123,7 +121,7 @@ class Recorder:
         log.info("tenant.skipped", tenant=self.tenant, error_class=reason.error_class, error=str(reason))
 
     async def check(self, check: Check) -> None:
-        """Record a HasConnections answer and each record that it says was changed."""
+        """Record an answer and each record that it says was changed."""
         assert self.lease is not None, "a dry run checks nothing"
         await self.store.record_check(self.lease, run_id=self.run_id, check=check)
         self.checks.append(check)
@@ -146,6 +144,13 @@ class Recorder:
                 table_name=item.table_name,
                 record_id=item.record_id,
             )
+
+    async def absence(self, check: Check) -> None:
+        """Record that the tenant does not have an operation; warn where that is news."""
+        assert self.lease is not None, "a dry run checks nothing"
+        if await self.store.record_check(self.lease, run_id=self.run_id, check=check):
+            said = check.response.tech_explanation
+            log.warning("operation.missing", tenant=check.tenant, operation=check.operation, error=said)
 
     def cut_short(self, error: DaemonError) -> TenantReport:
         """Return the report of a pass that ended before its end: what it did until then, and why it ended."""

@@ -117,9 +117,17 @@ class Remote:
         """Delete it; see the port, and `save_connection`."""
         await self._call(self.api.delete_connection, erp_connection_id, self._covered(on_send))
 
-    async def has_connections(self) -> PluginResponse:
+    async def has_connections(self, hidden: tuple[Secret, ...]) -> PluginResponse:
         """Ask it; see the port."""
-        return await self._call(self.api.has_connections)
+        return await self._call(self.api.has_connections, hidden)
+
+    async def connection_startup_errors(self, hidden: tuple[Secret, ...]) -> tuple[PluginResponse, ...]:
+        """Ask it; see the port."""
+        return await self._call(self.api.connection_startup_errors, hidden)
+
+    async def sync_all(self, on_send: OnSend, hidden: tuple[Secret, ...]) -> PluginResponse:
+        """Call it; see the port, and `save_connection`."""
+        return await self._call(self.api.sync_all, self._covered(on_send), hidden)
 
     async def observe(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> ErpConnection | None:
         """Read a connection; None when it is certain that the tenant does not have it.

@@ -12,12 +12,11 @@ from typing import TypeVar
 from erpsyncd.domain.connections import MAX_CONFIG_VALUE, DesiredConnection, State, StoredConnection
 from erpsyncd.domain.plan import Change, raise_if_unsafe
 from erpsyncd.domain.ports import PassStore
-from erpsyncd.domain.results import ChangeKind, Check, Outcome, Status, TenantReport
+from erpsyncd.domain.results import APPLIED, ChangeKind, Outcome, Status, TenantReport
 from erpsyncd.domain.secrets import not_known, withheld_names
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import (
     ConnectionFailed,
-    NotTried,
     SecretMissing,
     SecretUnknown,
     SecretUnusable,
@@ -27,6 +26,7 @@ from erpsyncd.errors import (
     UnsafePlan,
 )
 from erpsyncd.service.access import Resolved
+from erpsyncd.service.checks import Checks
 from erpsyncd.service.connection_pass import ConnectionPass
 from erpsyncd.service.enforcement import Enforcement
 from erpsyncd.service.policy import Policy, RunOptions
@@ -56,7 +56,7 @@ class TenantPass:
     _due_in_sync: int = field(default=0, init=False)
 
     async def run(self) -> TenantReport:
-        """Recover, plan, gate, apply, check."""
+        """Recover, plan, gate, apply, sync, check."""
         if not self.options.only_checks:
             waiting = await self._recover()
             due = await self._due(waiting)
@@ -65,8 +65,9 @@ class TenantPass:
             except UnsafePlan as exc:
                 self._unsafe = exc
                 self.recorder.report_tenant("plan.refused", Status.SKIPPED, exc)
+            await self._sync_all()
         if self._check_is_due():
-            await self._check()
+            self._check_failed = not await self._checks.has_connections()
         if isinstance(self.remote.stopped_by, TenantNotRunning):
             self.recorder.report_skipped_tenant(self.remote.stopped_by)
         return await self._report()
@@ -205,27 +206,36 @@ class TenantPass:
         if self.options.dry_run or not self.policy.checks_enabled or self.remote.is_stopped:
             return False
         last = self.tenant.last_checked_at
-        touched = any(
-            outcome.status in (Status.CREATED, Status.UPDATED, Status.DELETED) for outcome in self.recorder.outcomes
-        )
         old = last is None or not (self.now() - self.policy.check_interval < last <= self.now())
         # The answer is about the tenant. Who selects some of its connections asks for it with what they change.
-        whole = self.options.selection.is_whole(self.tenant.name)
-        return touched or (whole and (self.options.check_always or old))
+        return self._touched or (self._whole and (self.options.check_always or old))
 
-    async def _check(self) -> None:
-        """Ask HasConnections. "No" is an answer; only a call that fails makes the run partial."""
-        try:
-            response = await self.remote.has_connections()
-        except (NotTried, TenantNotRunning):
+    async def _sync_all(self) -> None:
+        """Let the sync engine work where that is wanted, before the check. A plan that was refused starts nothing."""
+        if self.options.dry_run or self._unsafe is not None:
             return
-        except (ConnectionFailed, Unauthorized) as exc:
-            self._check_failed = True
-            self.recorder.report_tenant("check.failed", Status.FAILED, exc)
-            return
-        await self.recorder.check(
-            Check(tenant=self.tenant.name, operation="HasConnections", checked_at=self.now(), response=response)
+        if await self._checks.sync_all_is_due(touched=self._touched, whole=self._whole):
+            await self._checks.sync_all()
+
+    @property
+    def _checks(self) -> Checks:
+        return Checks(
+            tenant=self.tenant,
+            store=self.store,
+            remote=self.remote,
+            recorder=self.recorder,
+            now=self.now,
+            hidden=tuple(self.resolved.values.values()),
         )
+
+    @property
+    def _touched(self) -> bool:
+        """Whether this pass changed something in the tenant."""
+        return any(outcome.status in APPLIED for outcome in self.recorder.outcomes)
+
+    @property
+    def _whole(self) -> bool:
+        return self.options.selection.is_whole(self.tenant.name)
 
     async def _report(self) -> TenantReport:
         unchanged = await self._unchanged()

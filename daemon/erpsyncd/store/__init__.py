@@ -9,6 +9,7 @@ from erpsyncd.store.schema import Standing
 from erpsyncd.store.sql_store import SqlStore, open_store, upgrade_store
 from erpsyncd.store.views import (
     ChangeView,
+    CheckDetail,
     CheckView,
     ConnectionView,
     DriftView,
@@ -21,6 +22,7 @@ from erpsyncd.store.views import (
 
 __all__ = [
     "ChangeView",
+    "CheckDetail",
     "CheckView",
     "ConnectionView",
     "DriftView",

@@ -24,6 +24,19 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
+def storable_value(value: Any) -> Any:
+    """Return a value of JSON from outside with the same replaced in its texts and names."""
+    match value:
+        case str():
+            return storable(value)
+        case list():
+            return [storable_value(each) for each in value]
+        case dict():
+            return {storable(name): storable_value(each) for name, each in value.items()}
+        case _:
+            return value
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment in UTC. SQLite forgets offsets, so they are settled here and nowhere else."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -12,7 +11,8 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant, ImportReport
 from erpsyncd.domain.standing import Overview, Worker
 from erpsyncd.domain.tenants import Tenant
-from erpsyncd.store import administration, changes, details, integrity, queries, renaming, tables
+from erpsyncd.store import administration, details, integrity, queries, renaming, tables
+from erpsyncd.store.answers import AnswerOperations
 from erpsyncd.store.copying import copy_store
 from erpsyncd.store.database import Database
 from erpsyncd.store.decisions import DriftOperations
@@ -24,8 +24,6 @@ from erpsyncd.store.rows import read_connection, read_tenant, select_connections
 from erpsyncd.store.sealing import TemplateReader, Withholder
 from erpsyncd.store.vault import Vault
 from erpsyncd.store.views import (
-    ChangeView,
-    CheckView,
     ConnectionView,
     Copy,
     Examined,
@@ -36,7 +34,7 @@ from erpsyncd.store.views import (
 )
 
 
-class CommandOperations(DriftOperations):
+class CommandOperations(AnswerOperations, DriftOperations):
     """Lists, imports and administration."""
 
     def __init__(self, database: Database, vault: Vault, lock: ProcessLock | None) -> None:
@@ -152,33 +150,6 @@ class CommandOperations(DriftOperations):
         """Return a run with its outcomes in the order in which they were recorded."""
         with self._database.read() as connection:
             return queries.get_run(connection, run_id, live=self._live_processes(connection))
-
-    def list_checks(
-        self, *, tenant: str | None = None, run_id: int | None = None, limit: int | None = None
-    ) -> tuple[CheckView, ...]:
-        """Return checks, the one that came last first."""
-        with self._database.read() as connection:
-            return queries.list_checks(connection, tenant=tenant, run_id=run_id, limit=limit)
-
-    def list_changes(
-        self,
-        *,
-        tenant: str | None = None,
-        run_id: int | None = None,
-        since: datetime | None = None,
-        limit: int | None = None,
-    ) -> tuple[ChangeView, ...]:
-        """Return changed records, newest first."""
-        with self._database.read() as connection:
-            return queries.list_changes(connection, tenant=tenant, run_id=run_id, since=since, limit=limit)
-
-    def iterate_changes(self, *, since: datetime | None = None, tenant: str | None = None) -> Iterator[ChangeView]:
-        """Yield changed records, oldest first, with a page of them in memory at a time."""
-        return changes.iterate(self._database, since=since, tenant=tenant)
-
-    def follow_changes(self, *, tenant: str | None = None) -> changes.ChangeFollower:
-        """Return what tells the changed records that come from now on."""
-        return changes.ChangeFollower(self._database, tenant=tenant)
 
     def pause_tenant(self, name: str) -> None:
         """Leave a tenant alone until `resume_tenant`.

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from erpsyncd.domain.connections import State
+from erpsyncd.domain.results import HAS_CONNECTIONS
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.store import queries
 from erpsyncd.store.administration import find_tenant, no_connection, no_tenant
@@ -147,7 +148,7 @@ def get_tenant(connection: Connection, name: str, *, now: datetime) -> TenantDet
     if not found:
         raise no_tenant(connection, name)
     row = connection.execute(select(tenants).where(tenants.c.name == name)).one()
-    checks = queries.list_checks(connection, tenant=name, limit=1)
+    checks = queries.list_checks(connection, tenant=name, operation=HAS_CONNECTIONS, limit=1)
     return TenantDetail(
         view=found[0],
         soap_url=row.soap_url,

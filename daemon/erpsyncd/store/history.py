@@ -1,20 +1,18 @@
-"""What happened: runs, outcomes, checks, changes. It outlives the tenants and connections it tells of."""
+"""What happened: runs and outcomes. It outlives the tenants and connections it tells of, as checks and changes do."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.results import Check, Outcome, RunReport
-from erpsyncd.store import leases
+from erpsyncd.domain.results import Outcome, RunReport
 from erpsyncd.store.columns import storable
 from erpsyncd.store.rows import Values, inserted_id
-from erpsyncd.store.tables import changes, checks, outcomes, runs, tenants
+from erpsyncd.store.tables import outcomes, runs
 
 #: `runs.status` of a run whose process died; the other words are `RunStatus`.
 INTERRUPTED = "interrupted"
@@ -65,41 +63,6 @@ def insert_outcomes(connection: Connection, run_id: int, happened: Iterable[Outc
         connection.execute(insert(outcomes), rows)
 
 
-def record_check(connection: Connection, lease: Lease, *, run_id: int, check: Check) -> None:
-    """Record a HasConnections answer. Where nothing changed since the last one, that one's row counts on.
-
-    Raises:
-        LeaseLost: the lease is not current.
-    """
-    leases.check(connection, lease)
-    connection.execute(update(tenants).where(tenants.c.id == lease.tenant_id).values(last_checked_at=check.checked_at))
-    said = _said(check)
-    last = _last_check(connection, check)
-    if last is not None and not check.response.changes and not last.changed_records and _says(last, said):
-        counted = connection.execute(
-            update(checks)
-            .where(checks.c.id == last.id)
-            .values(run_id=run_id, last_at=_later(last.last_at, check.checked_at), times=checks.c.times + 1)
-        )
-        if counted.rowcount:  # history may have been pruned since it was read
-            return
-    connection.execute(
-        insert(checks).values(
-            run_id=run_id,
-            tenant=check.tenant,
-            operation=check.operation,
-            changed_records=len(check.response.changes),
-            first_at=check.checked_at,
-            last_at=check.checked_at,
-            times=1,
-            **said,
-        )
-    )
-    rows = _change_rows(run_id, check)
-    if rows:
-        connection.execute(insert(changes), rows)
-
-
 def _unrecorded(connection: Connection, report: RunReport) -> list[Outcome]:
     columns = (outcomes.c.tenant, outcomes.c.key, outcomes.c.change, outcomes.c.status)
     rows = connection.execute(select(*columns).where(outcomes.c.run_id == report.run_id))
@@ -127,47 +90,3 @@ def _outcome_values(outcome: Outcome, run_id: int, at: datetime) -> Values:
         "fields": list(outcome.fields),
         "recorded_at": at,
     }
-
-
-def _said(check: Check) -> Values:
-    response = check.response
-    return {
-        "is_ok": response.is_ok,
-        "user_explanation": storable(response.user_explanation),
-        "tech_explanation": storable(response.tech_explanation),
-        "error_code": storable(response.error_code),
-        "status": storable(response.status),
-    }
-
-
-def _last_check(connection: Connection, check: Check) -> Row[Any] | None:
-    return connection.execute(
-        select(checks)
-        .where(checks.c.tenant == check.tenant, checks.c.operation == check.operation)
-        .order_by(checks.c.id.desc())
-        .limit(1)
-    ).one_or_none()
-
-
-def _says(row: Row[Any], said: Values) -> bool:
-    return all(getattr(row, name) == value for name, value in said.items())
-
-
-def _later(one: datetime, other: datetime) -> datetime:
-    """Return the later moment: a clock that jumped back must not make a row end before it began."""
-    return max(one, other)
-
-
-def _change_rows(run_id: int, check: Check) -> list[Values]:
-    return [
-        {
-            "run_id": run_id,
-            "tenant": check.tenant,
-            "operation": check.operation,
-            "change": item.change.value,
-            "table_name": item.table_name,
-            "record_id": item.record_id,
-            "recorded_at": check.checked_at,
-        }
-        for item in check.response.changes
-    ]

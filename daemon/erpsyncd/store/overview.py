@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, ScalarSelect, Select, func, select
 
 from erpsyncd.domain.connections import State
+from erpsyncd.domain.explanations import in_language
+from erpsyncd.domain.results import HAS_CONNECTIONS, STARTUP_ERRORS
 from erpsyncd.domain.standing import TROUBLED, LastRun, Overview, TenantFailure, TenantStanding, Trouble, Worker
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.domain.troubles import EACH
@@ -47,15 +49,8 @@ def select_counts() -> Select[Any]:
 
 
 def select_tenants() -> Select[Any]:
-    """Return the query for the tenants, each with its last HasConnections answer."""
-    answer = (
-        select(checks.c.is_ok)
-        .where(checks.c.tenant == tenants.c.name, checks.c.operation == "HasConnections")
-        .order_by(checks.c.id.desc())
-        .limit(1)
-        .correlate(tenants)
-        .scalar_subquery()
-    )
+    """Return the query for the tenants, each with its last HasConnections answer and what was asked after that."""
+    run_id = _last(checks.c.run_id, HAS_CONNECTIONS)
     return select(
         tenants.c.id,
         tenants.c.name,
@@ -68,7 +63,22 @@ def select_tenants() -> Select[Any]:
         tenants.c.tenant_state,
         tenants.c.tenant_running,
         tenants.c.tenant_state_until,
-        answer.label("quote_is_ok"),
+        tenants.c.language,
+        _last(checks.c.is_ok, HAS_CONNECTIONS).label("quote_is_ok"),
+        _last(checks.c.user_explanation, HAS_CONNECTIONS).label("quote_explanation"),
+        _last(checks.c.user_explanation, STARTUP_ERRORS, checks.c.run_id == run_id).label("startup_explanation"),
+    )
+
+
+def _last(column: Column[Any], operation: str, *where: ColumnElement[bool]) -> ScalarSelect[Any]:
+    """Return the query for what the newest answer of a tenant to one question has there."""
+    return (
+        select(column)
+        .where(checks.c.tenant == tenants.c.name, checks.c.operation == operation, *where)
+        .order_by(checks.c.id.desc())
+        .limit(1)
+        .correlate(tenants)
+        .scalar_subquery()
     )
 
 
@@ -124,9 +134,17 @@ def _tenant(row: Row[Any], others: Mapping[State, int], now: datetime) -> Tenant
         parked_until=parked_until(row, now),
         transient_failures=row.transient_failures,
         quote_is_ok=row.quote_is_ok,
+        quote_reason=_quote_reason(row),
         **reported(row),
         counts=({State.IN_SYNC: in_sync} if in_sync else {}) | dict(others),
     )
+
+
+def _quote_reason(row: Row[Any]) -> str:
+    if row.quote_is_ok is not False:
+        return ""
+    said = dict.fromkeys(filter(None, (row.quote_explanation, row.startup_explanation)))
+    return "; ".join(in_language(text, row.language) for text in said)
 
 
 def _trouble(row: Row[Any]) -> Trouble:

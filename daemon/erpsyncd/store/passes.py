@@ -20,7 +20,7 @@ from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.sessions import KeptSession
 from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Tenant, TenantId
-from erpsyncd.store import adopting, drifting, due, history, leases, references, settling
+from erpsyncd.store import adopting, check_rows, drifting, due, history, leases, references, settling, syncing
 from erpsyncd.store.database import Database
 from erpsyncd.store.rows import read_connection, read_tenant, select_tenants
 from erpsyncd.store.schema import refuse_if_not_current
@@ -294,9 +294,19 @@ class PassOperations:
             lambda connection: adopting.adopt_drift(connection, lease, sealer, document, verdict, fields, at=at),
         )
 
-    async def record_check(self, lease: Lease, *, run_id: int, check: Check) -> None:
-        """Record a HasConnections answer and its changed records. Equal ones in a row are one row."""
-        await self._write(lease, lambda connection: history.record_check(connection, lease, run_id=run_id, check=check))
+    async def record_check(self, lease: Lease, *, run_id: int, check: Check) -> bool:
+        """Record an answer and its changed records. Equal ones in a row are one row; return whether it is a new one."""
+        return await self._write(
+            lease, lambda connection: check_rows.record_check(connection, lease, run_id=run_id, check=check)
+        )
+
+    async def sync_all_is_due(self, tenant_id: TenantId) -> bool:
+        """Say whether something was saved in a tenant with `sync_all_after_save`, and no SyncAll was sent since."""
+        return await self._read(lambda connection: syncing.is_due(connection, tenant_id))
+
+    async def owe_sync_all(self, lease: Lease, *, due: bool) -> None:
+        """Record that a SyncAll is about to be sent, or that one was not sent after all and is still due."""
+        await self._write(lease, lambda connection: syncing.owe(connection, lease, due=due))
 
     def _close(self) -> None:
         self._writer.close()

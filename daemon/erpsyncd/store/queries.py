@@ -12,10 +12,15 @@ from erpsyncd.store.changes import read_change
 from erpsyncd.store.history import INTERRUPTED
 from erpsyncd.store.sealing import withheld
 from erpsyncd.store.tables import NOT_IN_SYNC, changes, checks, connections, outcomes, runs, tenants
-from erpsyncd.store.views import ChangeView, CheckView, ConnectionView, OutcomeView, RunView, TenantView
+from erpsyncd.store.views import ChangeView, CheckDetail, CheckView, ConnectionView, OutcomeView, RunView, TenantView
 
 #: What a run without an end is called while its process lives.
 RUNNING = "running"
+
+#: All but the whole answer, which may be large.
+_CHECK_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
+    checks.c.id.label(name) if name == "check_id" else checks.c[name] for name in CheckView.__slots__
+)
 
 
 def list_tenants(
@@ -103,14 +108,36 @@ def get_run(connection: Connection, run_id: int, *, live: int) -> tuple[RunView,
 
 
 def list_checks(
-    connection: Connection, *, tenant: str | None = None, run_id: int | None = None, limit: int | None = None
+    connection: Connection,
+    *,
+    tenant: str | None = None,
+    run_id: int | None = None,
+    operation: str | None = None,
+    limit: int | None = None,
 ) -> tuple[CheckView, ...]:
     """Return checks, the one that came last first."""
-    query = select(checks).order_by(checks.c.last_at.desc(), checks.c.id.desc()).limit(limit)
-    query = _filtered(query, (checks.c.tenant, tenant), (checks.c.run_id, run_id))
-    return tuple(
-        CheckView(**{name: getattr(row, name) for name in CheckView.__slots__}) for row in connection.execute(query)
+    query = select(*_CHECK_COLUMNS).order_by(checks.c.last_at.desc(), checks.c.id.desc()).limit(limit)
+    query = _filtered(query, (checks.c.tenant, tenant), (checks.c.run_id, run_id), (checks.c.operation, operation))
+    return tuple(_check_view(row) for row in connection.execute(query))
+
+
+def get_check(connection: Connection, check_id: int) -> CheckDetail | None:
+    """Return a check with all that was answered."""
+    query = (
+        select(*_CHECK_COLUMNS, checks.c.response, tenants.c.language)
+        .outerjoin(tenants, tenants.c.name == checks.c.tenant)
+        .where(checks.c.id == check_id)
     )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return CheckDetail(view=_check_view(row), response=row.response, language=row.language)
+
+
+def languages(connection: Connection) -> dict[str, str]:
+    """Return the language of each tenant that has one."""
+    query = select(tenants.c.name, tenants.c.language).where(tenants.c.language.is_not(None))
+    return {row.name: row.language for row in connection.execute(query)}
 
 
 def list_changes(
@@ -127,6 +154,10 @@ def list_changes(
     if since is not None:
         query = query.where(changes.c.recorded_at >= since)
     return tuple(read_change(row) for row in connection.execute(query))
+
+
+def _check_view(row: Any) -> CheckView:
+    return CheckView(**{name: getattr(row, name) for name in CheckView.__slots__})
 
 
 def _filtered(query: Select[Any], *wanted: tuple[Column[Any], object]) -> Select[Any]:

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from erpsyncd.domain.connections import ConnectionRowId, State, StoredConnection
 from erpsyncd.domain.intents import Lease, Moment
-from erpsyncd.domain.results import ChangeKind, Outcome, Verdict
+from erpsyncd.domain.results import APPLIED, ChangeKind, Outcome, Verdict
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import NotTried
-from erpsyncd.store import drifting, leases
+from erpsyncd.store import drifting, leases, syncing
 from erpsyncd.store.history import insert_outcomes
 from erpsyncd.store.rows import Values, incomplete_values, inserted_id
 from erpsyncd.store.tables import connections, intents, listings
@@ -115,6 +115,8 @@ def settle(
         connection.execute(update(connections).where(connections.c.id == stored.id).values(**values, updated_at=at))
     if outcome is not None:
         insert_outcomes(connection, run_id, (outcome,), at)
+        if outcome.status in APPLIED:
+            syncing.saved(connection, lease.tenant_id)
     if intent_id is not None:
         connection.execute(delete(intents).where(intents.c.id == intent_id, intents.c.connection_id == stored.id))
 

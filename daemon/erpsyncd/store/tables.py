@@ -90,6 +90,7 @@ tenants = Table(
     Column("careful", Boolean, nullable=False, server_default=false()),
     Column("drift", Text, nullable=False, server_default="report"),
     Column("sync_all_after_save", Boolean, nullable=False, server_default=false()),
+    Column("sync_all_due", Boolean, nullable=False, server_default=false()),  # as remembered
     # As remembered, too.
     Column("session", Json),  # {"sealed": …}: the ticket that the last pass used
     Column("session_auth", Text),  # fingerprint of the credentials that it was given for

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from erpsyncd.domain.connections import FieldValue
 
@@ -128,8 +129,9 @@ class OutcomeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckView:
-    """A HasConnections answer, with how often it came in a row."""
+    """An answer to HasConnections or to what is asked beside it, with how often it came in a row."""
 
+    check_id: int
     tenant: str
     run_id: int
     """The run of its last time."""
@@ -144,6 +146,18 @@ class CheckView:
     first_at: datetime
     last_at: datetime
     times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckDetail:
+    """An answer with all that came."""
+
+    view: CheckView
+    response: Any
+    """A value of JSON in the vendor's names; a list where there were several. None where nothing was kept."""
+
+    language: str | None
+    """The tenant's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,32 @@
+"""Whether a tenant's sync engine is owed a start: something was saved, and no SyncAll was sent since."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select, update
+
+from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.tenants import TenantId
+from erpsyncd.store import leases
+from erpsyncd.store.tables import tenants
+
+
+def saved(connection: Connection, tenant_id: TenantId) -> None:
+    """Note that something was saved; it counts where the tenant wants a SyncAll after that."""
+    wanted = (tenants.c.id == tenant_id, tenants.c.sync_all_after_save, ~tenants.c.sync_all_due)
+    connection.execute(update(tenants).where(*wanted).values(sync_all_due=True))
+
+
+def is_due(connection: Connection, tenant_id: TenantId) -> bool:
+    """Say whether a SyncAll is owed."""
+    query = select(tenants.c.sync_all_due).where(tenants.c.id == tenant_id)
+    return bool(connection.execute(query).scalar_one_or_none())
+
+
+def owe(connection: Connection, lease: Lease, *, due: bool) -> None:
+    """Record whether a SyncAll is owed.
+
+    Raises:
+        LeaseLost: the lease is not current.
+    """
+    leases.check(connection, lease)
+    connection.execute(update(tenants).where(tenants.c.id == lease.tenant_id).values(sync_all_due=due))
