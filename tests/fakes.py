@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -35,6 +35,9 @@ class FakeTenant:
 
     lose: dict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
     """Errors to raise after the work was done."""
+
+    says: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    """What connection tests answer, first come first served, by operation; then yes."""
 
     before: Callable[[str], Awaitable[None]] | None = None
     """Awaited when a call arrives."""
@@ -110,6 +113,18 @@ class FakeTenant:
         found = self.connections[erp_connection_id]
         self.connections[erp_connection_id] = replace(found, deleted=True)
         self._leave("DeleteConnection")
+
+    async def test_connection_by_config(self, erp_connector_id: int, config_fields: Mapping[str, Secret]) -> bool:
+        """See the port."""
+        return await self._tested("TestConnectionByConfig")
+
+    async def test_connection_by_id(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> bool:
+        """See the port."""
+        return await self._tested("TestConnectionById")
+
+    async def _tested(self, operation: str) -> bool:
+        await self._enter(operation)
+        return self.says[operation].pop(0) if self.says[operation] else True
 
     async def has_connections(self, hidden: tuple[Secret, ...] = ()) -> PluginResponse:
         """See the port."""

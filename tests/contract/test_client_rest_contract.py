@@ -13,8 +13,9 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Protocol
 from netserver_support import Wire, answer, connection_json, credentials, erp_connection, opened, tenant_spec
 
+TESTS = ("TestConnectionByConfig", "TestConnectionById")
 OPERATIONS = {
-    "ErpSync": ["GetAllConnections", "GetConnection", "SaveConnection", "DeleteConnection", "SyncAll"],
+    "ErpSync": ["GetAllConnections", "GetConnection", "SaveConnection", "DeleteConnection", "SyncAll", *TESTS],
     "Quote": ["HasConnections", "GetConnectionStartupErrors"],
 }
 
@@ -30,6 +31,8 @@ async def sent(tenant_url: str = "https://crm.acme.example", **local: str) -> di
         GetConnection=answer(None),
         SaveConnection=answer(connection_json()),
         DeleteConnection=answer(b"", 204),
+        TestConnectionByConfig=answer(b"true"),
+        TestConnectionById=answer(b"false"),
         HasConnections=answer({"IsOk": True}),
         GetConnectionStartupErrors=answer([]),
         SyncAll=answer({"IsOk": True}),
@@ -41,6 +44,8 @@ async def sent(tenant_url: str = "https://crm.acme.example", **local: str) -> di
         await api.save_connection(connection)
         await api.delete_connection(7)
         await api.sync_all()
+        assert await api.test_connection_by_config(2, connection.spec.config_fields) is True
+        assert await api.test_connection_by_id(7) is False
         await api.has_connections()
         await api.connection_startup_errors()
     return dict(zip(wire.operations, wire.requests, strict=True))

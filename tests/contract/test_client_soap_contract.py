@@ -29,6 +29,7 @@ from netserver_support import (
 )
 
 VERSIONS = [(agent, version) for agent in ("ErpSync", "Quote", "SoPrincipal", "MDO") for version in versions(agent)]
+TRUE = "<Response>true</Response>"
 CONNECTIONS = {
     "full": erp_connection(),
     "create": erp_connection(0),
@@ -60,6 +61,8 @@ async def sent_by(
         GetConnection=answer(soap_body("GetConnection", "", version=version)),
         SaveConnection=answer(soap_body("SaveConnection", saved, version=version)),
         DeleteConnection=answer(soap_body("DeleteConnection", "", version=version)),
+        TestConnectionByConfig=answer(soap_body("TestConnectionByConfig", TRUE, version=version)),
+        TestConnectionById=answer(soap_body("TestConnectionById", TRUE, version=version)),
         HasConnections=answer(soap_body("HasConnections", "<Response><IsOk>1</IsOk></Response>", version=version)),
         GetConnectionStartupErrors=answer(soap_body("GetConnectionStartupErrors", "<Response/>", version=version)),
         SyncAll=answer(soap_body("SyncAll", "<Response><IsOk>1</IsOk></Response>", version=version)),
@@ -70,13 +73,22 @@ async def sent_by(
         await api.save_connection(connection)
         await api.delete_connection(7)
         await api.sync_all()
+        await api.test_connection_by_config(connection.spec.erp_connector_id, connection.spec.config_fields)
+        await api.test_connection_by_id(7)
         await api.has_connections()
         await api.connection_startup_errors()
     return [request for request in wire.requests if str(request.url).endswith(f"Services{version}/{agent}.svc")]
 
 
 OPERATIONS = {
-    "ErpSync": ["GetConnection", "SaveConnection", "DeleteConnection", "SyncAll"],
+    "ErpSync": [
+        "GetConnection",
+        "SaveConnection",
+        "DeleteConnection",
+        "SyncAll",
+        "TestConnectionByConfig",
+        "TestConnectionById",
+    ],
     "Quote": ["HasConnections", "GetConnectionStartupErrors"],
     "SoPrincipal": ["AuthenticateUsernamePassword"],
     "MDO": ["GetList"],
@@ -167,6 +179,8 @@ REPLIES: list[tuple[str, str, str, Any]] = [
     ("ErpSync", "GetConnection", f"<Response>{connection_xml()}</Response>", None),
     ("ErpSync", "SaveConnection", f"<Response>{connection_xml()}</Response>", None),
     ("ErpSync", "DeleteConnection", "", None),
+    ("ErpSync", "TestConnectionByConfig", TRUE, None),
+    ("ErpSync", "TestConnectionById", "<Response>false</Response>", None),
     ("Quote", "HasConnections", "<Response><IsOk>true</IsOk></Response>", None),
     (
         "Quote",

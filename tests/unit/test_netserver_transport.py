@@ -190,7 +190,14 @@ async def test_read_only_cannot_write(protocol: Protocol) -> None:
     )
     async with opened(wire, tenant_spec(protocol), read_only=True) as api:
         assert await api.get_connection(7) is None
-        for write in (api.save_connection(erp_connection()), api.delete_connection(7)):
+        calls = (
+            api.save_connection(erp_connection()),
+            api.delete_connection(7),
+            # They write nothing, but they call the external connector.
+            api.test_connection_by_config(2, {"Client": Secret("F0001")}),
+            api.test_connection_by_id(7),
+        )
+        for write in calls:
             with pytest.raises(RemoteRejected, match="read-only") as caught:
                 await write
             assert Effect.NEVER_SENT is caught.value.effect

@@ -228,6 +228,8 @@ def test_error_objects_of_any_status(status: int, body: Any, kind: str, text: st
         REST.get_connection(7),
         REST.list_connections(),
         REST.delete_connection(7),
+        REST.test_connection_by_config(2, {}),
+        REST.test_connection_by_id(7),
         REST.has_connections(),
     ):
         with pytest.raises(RemoteFault) as caught:

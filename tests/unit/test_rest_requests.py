@@ -43,6 +43,8 @@ async def test_requests() -> None:
         GetConnection=answer(None),
         SaveConnection=answer(connection_json()),
         DeleteConnection=answer(b"", 204),
+        TestConnectionByConfig=answer(b"true"),
+        TestConnectionById=answer(b"false"),
         HasConnections=answer({"IsOk": True}),
     )
     async with opened(wire, TENANT, BASIC) as api:
@@ -50,6 +52,8 @@ async def test_requests() -> None:
         await api.get_connection(7)
         await api.save_connection(erp_connection())
         await api.delete_connection(7)
+        assert await api.test_connection_by_config(2, {"Client": Secret("F0001")}) is True
+        assert await api.test_connection_by_id(7) is False
         await api.has_connections()
 
     base = "https://crm.acme.example/api/v1/Agents"
@@ -59,6 +63,12 @@ async def test_requests() -> None:
         ("POST", f"{base}/ErpSync/GetConnection", {"ErpConnectionId": 7}),
         ("POST", f"{base}/ErpSync/SaveConnection", {"Connection": saved}),
         ("POST", f"{base}/ErpSync/DeleteConnection", {"ErpConnectionId": 7}),
+        (
+            "POST",
+            f"{base}/ErpSync/TestConnectionByConfig",
+            {"ErpConnectionId": 2, "ConfigFields": {"Client": "F0001"}},
+        ),
+        ("POST", f"{base}/ErpSync/TestConnectionById", {"ErpConnectionId": 7}),
         ("POST", f"{base}/Quote/HasConnections", None),
     ] == [(each.method, str(each.url), json.loads(each.content) if each.content else None) for each in wire.requests]
     assert "0" == wire.requests[-1].headers["Content-Length"]

@@ -63,6 +63,17 @@ class TenantApi(Protocol):
         """Delete a connection; `before_send` as for a save."""
         ...
 
+    async def test_connection_by_config(self, erp_connector_id: int, config_fields: Mapping[str, Secret]) -> bool:
+        """Let a connector try config fields before anything is saved; False is a "no", not an error.
+
+        It writes nothing, but it calls the external connector: a dry run's client refuses it.
+        """
+        ...
+
+    async def test_connection_by_id(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> bool:
+        """Let a connector try a connection as it stands in the tenant, active or not; `hidden` as for a read."""
+        ...
+
     async def has_connections(self, hidden: tuple[Secret, ...] = ()) -> PluginResponse:
         """Ask whether this user has Quote connections; `is_ok` false is a "no", not an error.
 

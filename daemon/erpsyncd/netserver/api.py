@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -38,6 +39,16 @@ class Dialect(Protocol):
 
     def delete_connection(self, erp_connection_id: int) -> Exchange[bool]:
         """Delete one connection."""
+        ...
+
+    def test_connection_by_config(
+        self, erp_connector_id: int, config_fields: Mapping[str, Secret]
+    ) -> Exchange[bool | None]:
+        """Let a connector try config fields."""
+        ...
+
+    def test_connection_by_id(self, erp_connection_id: int) -> Exchange[bool | None]:
+        """Let a connector try a connection as it stands."""
         ...
 
     def has_connections(self) -> Exchange[PluginResponse | None]:
@@ -153,6 +164,16 @@ class NetServerApi:
         except (RemoteError, Unauthorized):
             return False
         return found is None or found.deleted
+
+    async def test_connection_by_config(self, erp_connector_id: int, config_fields: Mapping[str, Secret]) -> bool:
+        """Let a connector try config fields; False is its "no"."""
+        exchange = self._dialect.test_connection_by_config(erp_connector_id, config_fields)
+        return _present(exchange, await self._run(exchange))
+
+    async def test_connection_by_id(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> bool:
+        """Let a connector try a connection as it stands; False is its "no"."""
+        exchange = hiding(self._dialect.test_connection_by_id(erp_connection_id), hidden)
+        return _present(exchange, await self._run(exchange))
 
     async def has_connections(self, hidden: tuple[Secret, ...] = ()) -> PluginResponse:
         """Ask whether this user has Quote connections."""

@@ -70,6 +70,23 @@ DELETE_CONNECTION: Operation[bool] = Operation(
     (Member("ErpConnectionId", Kind.INT),),
     Carrier("DeleteConnectionResponse", (), lambda _: True),
 )
+
+
+def _says(name: str) -> Carrier[bool | None]:
+    """Return a reply that is a bare boolean; None when it is missing, which must not pass for a "no"."""
+    return Carrier(f"{name}Response", (Member("Response", Kind.BOOL, default=None),), _only)
+
+
+TEST_CONNECTION_BY_ID: Operation[bool | None] = Operation(
+    "ErpSync", "TestConnectionById", (Member("ErpConnectionId", Kind.INT),), _says("TestConnectionById")
+)
+#: Its first parameter is named after the connection and documented as the connector's id (domain.md §4.6).
+TEST_CONNECTION_BY_CONFIG: Operation[bool | None] = Operation(
+    "ErpSync",
+    "TestConnectionByConfig",
+    (Member("ErpConnectionId", Kind.INT), Member("ConfigFields", Kind.DICTIONARY)),
+    _says("TestConnectionByConfig"),
+)
 HAS_CONNECTIONS: Operation[PluginResponse | None] = Operation(
     "Quote", "HasConnections", (), Carrier("HasConnectionsResponse", _response(PLUGIN_RESPONSE), _only)
 )

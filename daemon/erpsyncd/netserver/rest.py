@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,6 +34,8 @@ from erpsyncd.netserver.operations import (
     LOCALIZED,
     SAVE_CONNECTION,
     SYNC_ALL,
+    TEST_CONNECTION_BY_CONFIG,
+    TEST_CONNECTION_BY_ID,
     Operation,
 )
 
@@ -93,6 +95,17 @@ class RestDialect:
         """Delete one connection."""
         return self._exchange(DELETE_CONNECTION, {"ErpConnectionId": erp_connection_id}, repeatable=False)
 
+    def test_connection_by_config(
+        self, erp_connector_id: int, config_fields: Mapping[str, Secret]
+    ) -> Exchange[bool | None]:
+        """Let a connector try config fields."""
+        parameters = {"ErpConnectionId": erp_connector_id, "ConfigFields": config_fields}
+        return self._exchange(TEST_CONNECTION_BY_CONFIG, parameters)
+
+    def test_connection_by_id(self, erp_connection_id: int) -> Exchange[bool | None]:
+        """Let a connector try a connection as it stands."""
+        return self._exchange(TEST_CONNECTION_BY_ID, {"ErpConnectionId": erp_connection_id})
+
     def has_connections(self) -> Exchange[PluginResponse | None]:
         """Ask for Quote connections."""
         return with_safe_explanations(self._exchange(HAS_CONNECTIONS, None))
@@ -136,9 +149,7 @@ class RestDialect:
         body = b""
         if parameters is not None:
             headers["Content-Type"] = "application/json; charset=utf-8"
-            connection = parameters.get("Connection")
-            if isinstance(connection, ErpConnection):
-                secrets = (*secrets, *connection.spec.config_fields.values())
+            secrets = (*secrets, *_secrets_among(parameters.values()))
             try:
                 body = _encoded(parameters)
             except Unreadable as problem:
@@ -181,6 +192,15 @@ def _listed(connection: ErpConnection) -> ListedConnection:
     )
 
 
+def _secrets_among(values: Iterable[Any]) -> Iterator[Secret]:
+    """Return the config values among the parameters: a connection's, or those that are sent by themselves."""
+    for value in values:
+        if isinstance(value, ErpConnection):
+            yield from value.spec.config_fields.values()
+        elif isinstance(value, Mapping):
+            yield from value.values()
+
+
 def _encoded(parameters: Mapping[str, Any]) -> bytes:
     plain = {
         name: _connection_object(value) if isinstance(value, ErpConnection) else _plain(name, value)
@@ -200,7 +220,7 @@ def _plain(name: str, value: Any, kind: Kind | None = None) -> Any:
     Raises:
         Unreadable: an integer is out of range, or a text is no Unicode.
     """
-    if kind is Kind.DICTIONARY:
+    if kind is Kind.DICTIONARY or isinstance(value, Mapping):
         return {
             _sendable(f"a key of {name}", key): _sendable(f"{name}[{key}]", each.reveal())
             for key, each in value.items()

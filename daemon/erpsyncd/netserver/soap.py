@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ from erpsyncd.netserver.operations import (
     LOCALIZED,
     SAVE_CONNECTION,
     SYNC_ALL,
+    TEST_CONNECTION_BY_CONFIG,
+    TEST_CONNECTION_BY_ID,
     Login,
     Operation,
 )
@@ -34,7 +37,7 @@ from erpsyncd.netserver.xml_replies import read_reply
 
 T = TypeVar("T")
 
-#: What we ask for, in the order of a pass.
+#: What every tenant is asked for, in the order of a pass; careful saves ask for more.
 SOAP_OPERATIONS: tuple[Operation[Any], ...] = (
     AUTHENTICATE,
     GET_LIST,
@@ -92,6 +95,16 @@ class SoapDialect:
     def delete_connection(self, erp_connection_id: int) -> Exchange[bool]:
         """Delete one connection."""
         return self._exchange(DELETE_CONNECTION, (erp_connection_id,), repeatable=False)
+
+    def test_connection_by_config(
+        self, erp_connector_id: int, config_fields: Mapping[str, Secret]
+    ) -> Exchange[bool | None]:
+        """Let a connector try config fields."""
+        return self._exchange(TEST_CONNECTION_BY_CONFIG, (erp_connector_id, dict(config_fields)))
+
+    def test_connection_by_id(self, erp_connection_id: int) -> Exchange[bool | None]:
+        """Let a connector try a connection as it stands."""
+        return self._exchange(TEST_CONNECTION_BY_ID, (erp_connection_id,))
 
     def has_connections(self) -> Exchange[PluginResponse | None]:
         """Ask for Quote connections."""
