@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from erpsyncd.sandbox.problems import NotFoundProblem, ValidationProblem
 NO_GUID = UUID(int=0)
 TEXT_LIMIT = 254
 VALUE_LIMIT = 1023
+_SAVES_KEPT = 10_000
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -90,6 +92,7 @@ class ConnectionTable:
     def __init__(self, guids: random.Random, changes: ChangeLog) -> None:
         self.rows: dict[int, SandboxConnection] = {}
         self.rewinds: list[CursorRewind] = []
+        self.saves: deque[SandboxConnection] = deque(maxlen=_SAVES_KEPT)
         self._guids = guids
         self._changes = changes
         self._reads: dict[int, int] = {}
@@ -119,6 +122,7 @@ class ConnectionTable:
             saved = self._insert(sent)
         else:
             saved = self._update(self.row(sent.erp_connection_id), sent)
+        self.saves.append(saved)
         self._move_cursor(saved.erp_connection_id)
         return saved
 

@@ -75,6 +75,8 @@ class SandboxConnector:
     """Config fields without which this connector refuses to be tested or saved."""
     up: bool = True
     """A connector that is down makes every save and test of its connections fail."""
+    refused_values: frozenset[str] = frozenset()
+    """Config values, in any field, with which a test says no; such a connection can be saved all the same."""
 
 
 def _connectors() -> Mapping[int, SandboxConnector]:
@@ -131,6 +133,19 @@ class SandboxTenant:
 
     lock_after: int | None = None
     """Wrong passwords in a row that lock an account for good; None = never."""
+
+    config_tests_refused: int = 0
+    """So many next answers of TestConnectionByConfig are "no"; `TenantState.configure` sets it anew."""
+
+    id_tests_refused: int = 0
+    """The same for TestConnectionById."""
+
+    config_locked_while_active: bool = False
+    """A save that changes connector or config fields of an active connection is refused, as the vendor's own screen
+    does; it has to be made inactive first."""
+
+    mapped: frozenset[int] | None = None
+    """The connections that have mappings, without which none can be made active; None = that does not matter."""
 
     cursor_every: int = 3
     """The sync engine moves MostRecentTimestamp before every Nth read of a connection, and after every save."""

@@ -13,9 +13,10 @@ from typing import Any
 from erpsyncd.sandbox.changes import ChangeLog
 from erpsyncd.sandbox.config_values import kept, readable
 from erpsyncd.sandbox.connections import ConnectionTable, CursorRewind, SandboxConnection, guid_text, plain
+from erpsyncd.sandbox.guards import accepts, check_connector, check_save
 from erpsyncd.sandbox.options import Absent, SandboxTenant
 from erpsyncd.sandbox.plugin import startup_errors, sync_all
-from erpsyncd.sandbox.problems import NotFoundProblem, Problem, SessionProblem, ValidationProblem
+from erpsyncd.sandbox.problems import NotFoundProblem, Problem, SessionProblem
 from erpsyncd.sandbox.sessions import Sessions
 
 Arguments = Mapping[str, Any]
@@ -62,6 +63,12 @@ class TenantState:
         """The saves that sent a stale or blank cursor."""
         with self._lock:
             return tuple(self._table.rewinds)
+
+    @property
+    def saves(self) -> tuple[SandboxConnection, ...]:
+        """What each save wrote, oldest first."""
+        with self._lock:
+            return tuple(self._table.saves)
 
     @property
     def cursor_rewinds(self) -> int:
@@ -173,7 +180,8 @@ class TenantState:
         sent = SandboxConnection.from_carrier(arguments["Connection"])
         if sent.erp_connection_id:
             self._table.row(sent.erp_connection_id)
-        self._check_connector(sent.erp_connector_id, sent.config_fields)
+        check_connector(self._options, sent.erp_connector_id, sent.config_fields)
+        check_save(self._options, self._table.rows.get(sent.erp_connection_id), sent)
         self._saves += 1
         keeping = self._options.config_keeping
         sent = replace(sent, config_fields=kept(sent.config_fields, keeping, self._saves))
@@ -199,11 +207,15 @@ class TenantState:
 
     def _test_by_id(self, arguments: Arguments) -> dict[str, Any]:
         row = self._table.row(arguments["ErpConnectionId"])
-        return {"Response": not row.deleted and self._connector_accepts(row.erp_connector_id, row.config_fields)}
+        if self._is_refused("id_tests_refused"):
+            return {"Response": False}
+        return {"Response": not row.deleted and accepts(self._options, row.erp_connector_id, row.config_fields)}
 
     def _test_by_config(self, arguments: Arguments) -> dict[str, Any]:
+        if self._is_refused("config_tests_refused"):
+            return {"Response": False}
         # The parameter is called ErpConnectionId and means the connector's id.
-        return {"Response": self._connector_accepts(arguments["ErpConnectionId"], arguments["ConfigFields"] or {})}
+        return {"Response": accepts(self._options, arguments["ErpConnectionId"], arguments["ConfigFields"] or {})}
 
     def _get_all_connections(self, arguments: Arguments) -> dict[str, Any]:
         rows = [row for row in self._table.rows.values() if arguments["IncludeDeleted"] or not row.deleted]
@@ -268,23 +280,12 @@ class TenantState:
         self._answers += 1
         return guid_text(row.guid, upper=self._answers % 2 == 0)
 
-    def _connector_accepts(self, connector_id: int, config_fields: Mapping[str, str]) -> bool:
-        try:
-            self._check_connector(connector_id, config_fields)
-        except Problem:
-            return False
-        return True
-
-    def _check_connector(self, connector_id: int, config_fields: Mapping[str, str]) -> None:
-        """Raise `Problem` where saving would not get past the connector."""
-        connector = self._options.connectors.get(connector_id)
-        if connector is None:
-            raise NotFoundProblem("ErpConnector", connector_id)
-        if not connector.up:
-            raise Problem("SoServerException", f"The connector {connector.name} does not answer.")
-        missing = sorted(key for key in connector.mandatory_keys if not config_fields.get(key))
-        if missing:
-            raise ValidationProblem({key: f"{key} field not found" for key in missing})
+    def _is_refused(self, counter: str) -> bool:
+        """Count one refusal down; say whether it was one."""
+        left: int = getattr(self._options, counter)
+        if left:
+            self.configure(**{counter: left - 1})
+        return left > 0
 
 
 def _list_item(identity: int, name: str, extra: str = "") -> dict[str, Any]:
