@@ -96,7 +96,9 @@ class FakeTenant:
         fields = {name: self.mask(value) for name, value in found.spec.config_fields.items()}
         return replace(found, spec=replace(found.spec, config_fields=fields))
 
-    async def save_connection(self, connection: ErpConnection, before_send: BeforeSend) -> ErpConnection:
+    async def save_connection(
+        self, connection: ErpConnection, before_send: BeforeSend, hidden: tuple[Secret, ...] = ()
+    ) -> ErpConnection:
         """See the port."""
         await self._send("SaveConnection", before_send)
         number = connection.erp_connection_id or max(self.connections, default=0) + 1
@@ -114,7 +116,9 @@ class FakeTenant:
         self.connections[erp_connection_id] = replace(found, deleted=True)
         self._leave("DeleteConnection")
 
-    async def test_connection_by_config(self, erp_connector_id: int, config_fields: Mapping[str, Secret]) -> bool:
+    async def test_connection_by_config(
+        self, erp_connector_id: int, config_fields: Mapping[str, Secret], hidden: tuple[Secret, ...] = ()
+    ) -> bool:
         """See the port."""
         return await self._tested("TestConnectionByConfig")
 

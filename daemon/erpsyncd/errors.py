@@ -20,6 +20,7 @@ DaemonError
    ├─ NotTried               the pass over its tenant ended before its turn
    ├─ SecretMissing          a reference cannot be resolved here
    ├─ SecretUnusable         what a reference resolves to cannot be sent
+   ├─ CarefulSaveFailed      a connector refused, or a step failed; what stands in the tenant is part of the message
    ├─ Undecided              replaced, missing, exists: an operator has to decide
    ├─ NotAdopted             what a tenant shows cannot become what is described
    └─ RemoteError(operation)
@@ -255,6 +256,18 @@ class NotAdopted(ConnectionFailed):
     """What a tenant shows cannot become what is described; the message says what to do instead."""
 
     error_class = "not_adopted"
+
+
+class CarefulSaveFailed(ConnectionFailed):
+    """A careful save did not come to its end. The message says at which step, and what stands in the tenant now.
+
+    `reason` becomes the outcome's error class: `test_refused`, `not_as_saved`, `not_restored`, or that of a call
+    that failed while the old state could be kept.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class RemoteError(ConnectionFailed):

@@ -821,7 +821,7 @@ async def test_a_repeated_request_gets_a_new_time(bench: Bench) -> None:
     tenant = bench.tenants["acme"]
     save = tenant.save_connection
 
-    async def twice(connection: Any, before_send: Any) -> Any:
+    async def twice(connection: Any, before_send: Any, hidden: Any = ()) -> Any:
         await before_send()
         bench.time += timedelta(minutes=5)
         return await save(connection, before_send)

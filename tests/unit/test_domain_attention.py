@@ -107,6 +107,7 @@ EVERYTHING = overview(
         trouble(State.DRIFTED, "drifted", error=None),
         trouble(State.FAILED, "failed", next_attempt_at=NOW),
         trouble(State.FAILED, "exists", error_class="exists", error=EXISTS),
+        trouble(State.FAILED, "half done", error_class="not_restored"),
         trouble(State.INCOMPLETE, "incomplete", error_class=None, error=None),
         trouble(State.MISSING, "missing", error_class="missing"),
         trouble(State.REPLACED, "replaced", error_class="replaced"),
@@ -140,6 +141,7 @@ def test_the_most_urgent_comes_first() -> None:
         (Severity.ERROR, "replaced", "acme", "replaced", "erpsyncd connections resolve acme replaced --id 7"),
         (Severity.ERROR, "missing", "acme", "missing", "erpsyncd connections resolve acme missing --create"),
         (Severity.ERROR, "exists", "acme", "exists", "erpsyncd connections adopt acme --id 7 --key exists"),
+        (Severity.ERROR, "not_restored", "acme", "half done", "erpsyncd connections show acme 'half done'"),
         (Severity.ERROR, "incomplete", "acme", "incomplete", "erpsyncd connections show acme incomplete"),
         (Severity.ERROR, "incomplete", "half", None, "erpsyncd tenants edit half --ask-secret"),
         (Severity.WARNING, "tenant_failed", "acme", None, "erpsyncd tenants test acme"),
@@ -152,7 +154,7 @@ def test_the_most_urgent_comes_first() -> None:
         (Severity.NOTICE, "quote_says_no", "refused", None, "erpsyncd checks list --tenant refused"),
         (Severity.NOTICE, "paused", "no one", None, "erpsyncd tenants resume 'no one'"),
     ] == [(item.severity, item.reason, item.tenant, item.key, item.do) for item in found]
-    assert (15, "15 things need you.") == (needing(found), verdict(EVERYTHING, found))
+    assert (16, "16 things need you.") == (needing(found), verdict(EVERYTHING, found))
     assert {"failed": NOW, "parked": NOW + QUARTER} == {
         item.key or item.reason: item.until for item in found if item.until
     }

@@ -126,6 +126,8 @@ def _headline(outcome: Outcome) -> Iterator[str]:
         yield f"(id {outcome.erp_connection_id})"
         if not fields:
             yield "which is gone there already"
+    if outcome.careful:
+        yield "(carefully)"
 
 
 def _field(field: FieldChange) -> str:

@@ -20,6 +20,7 @@ _ORDER = (
     "replaced",
     "missing",
     "exists",
+    "not_restored",
     "incomplete",
     "tenant_failed",
     "failed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from erpsyncd.domain.careful import Snapshot, Step
 from erpsyncd.domain.connections import ConnectionRowId
 from erpsyncd.domain.results import ChangeKind
 from erpsyncd.domain.tenants import TenantId
@@ -59,3 +60,12 @@ class Intent:
 
     sent: Moment
     """When its request was last about to leave."""
+
+    step: Step | None = None
+    """Which step of a careful save that was; None for an ordinary write."""
+
+    snapshot: Snapshot | None = None
+    """What stood there before the first step, for as long as neither that nor what is wanted is known to stand there.
+
+    None also where it cannot be read any more.
+    """

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
+from erpsyncd.domain.careful import Snapshot, Step
 from erpsyncd.domain.connections import ConnectionRowId, ErpConnection, ListedConnection, Owned, StoredConnection
 from erpsyncd.domain.documents import Document
 from erpsyncd.domain.drift import Drift, KnownDrift
@@ -52,10 +53,13 @@ class TenantApi(Protocol):
         """
         ...
 
-    async def save_connection(self, connection: ErpConnection, before_send: BeforeSend) -> ErpConnection:
+    async def save_connection(
+        self, connection: ErpConnection, before_send: BeforeSend, hidden: tuple[Secret, ...] = ()
+    ) -> ErpConnection:
         """Create (`erp_connection_id` 0, `connection_id` empty) or replace a connection; return it as saved.
 
-        Never repeated after an uncertain attempt.
+        Never repeated after an uncertain attempt. `hidden` is for values that the tenant has heard before, beside
+        those that are sent.
         """
         ...
 
@@ -63,7 +67,9 @@ class TenantApi(Protocol):
         """Delete a connection; `before_send` as for a save."""
         ...
 
-    async def test_connection_by_config(self, erp_connector_id: int, config_fields: Mapping[str, Secret]) -> bool:
+    async def test_connection_by_config(
+        self, erp_connector_id: int, config_fields: Mapping[str, Secret], hidden: tuple[Secret, ...] = ()
+    ) -> bool:
         """Let a connector try config fields before anything is saved; False is a "no", not an error.
 
         It writes nothing, but it calls the external connector: a dry run's client refuses it.
@@ -291,6 +297,8 @@ class PassStore(Protocol):
         kind: ChangeKind,
         seen: frozenset[int],
         sent: Moment,
+        step: Step | None = None,
+        snapshot: Snapshot | None = None,
     ) -> int:
         """Record that a write call is about to be made; the connection becomes `in_flight`. Return the intent's id.
 
@@ -299,8 +307,11 @@ class PassStore(Protocol):
         """
         ...
 
-    async def resend_intent(self, lease: Lease, intent_id: int, *, sent: Moment) -> None:
-        """Record that the call of an open intent is about to be made again, or that its time cannot be right."""
+    async def resend_intent(self, lease: Lease, intent_id: int, *, sent: Moment, step: Step | None = None) -> None:
+        """Record that the call of an open intent is about to be made again, or that its time cannot be right.
+
+        Of a careful save it may be the next step that is about to be made.
+        """
         ...
 
     async def settle(

@@ -103,6 +103,9 @@ class Outcome:
     erp_connection_id: int | None = None
     """Theirs, where a change of it is planned; None for a create."""
 
+    careful: bool = False
+    """Whether a planned change will be tested, and made while the connection is inactive."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:

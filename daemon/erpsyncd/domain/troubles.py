@@ -16,6 +16,9 @@ EACH = 3
 #: The connection that our own sentence about an `exists` names.
 _NAMED_ID = re.compile(r"--id (\d+)")
 
+#: Failures that time alone does not heal, or that leave a connection switched off.
+_URGENT = frozenset({"exists", "not_restored"})
+
 #: Failures that have to do with the tenant rather than with the connection.
 _OF_THE_TENANT = frozenset({"unreachable", "unavailable", "unauthorized", "forbidden", "not_found", "clock_skew"})
 
@@ -83,7 +86,7 @@ def _sentence(trouble: Trouble) -> tuple[str, str]:
 
 def _severity(trouble: Trouble) -> Severity:
     waits_for_us = trouble.state in (State.IN_DOUBT, State.REPLACED, State.MISSING, State.INCOMPLETE)
-    return Severity.ERROR if waits_for_us or trouble.error_class == "exists" else Severity.WARNING
+    return Severity.ERROR if waits_for_us or trouble.error_class in _URGENT else Severity.WARNING
 
 
 def _reason(trouble: Trouble) -> str:

@@ -137,12 +137,14 @@ class NetServerApi:
             raise _malformed(exchange, f"was asked for {erp_connection_id} and answered {found.erp_connection_id}")
         return found
 
-    async def save_connection(self, connection: ErpConnection, before_send: BeforeSend | None = None) -> ErpConnection:
+    async def save_connection(
+        self, connection: ErpConnection, before_send: BeforeSend | None = None, hidden: tuple[Secret, ...] = ()
+    ) -> ErpConnection:
         """Create or replace a connection and return it as saved. NetServer makes the GUID and the cursor."""
         creates = connection.erp_connection_id == 0
         if creates:
             connection = replace(connection, connection_id="", most_recent_timestamp="")
-        exchange = self._dialect.save_connection(connection)
+        exchange = hiding(self._dialect.save_connection(connection), hidden)
         saved = _present(exchange, await self._run(exchange, before_send))
         if creates and saved.erp_connection_id <= 0:
             raise _malformed(exchange, "created a connection without an id")
@@ -165,9 +167,11 @@ class NetServerApi:
             return False
         return found is None or found.deleted
 
-    async def test_connection_by_config(self, erp_connector_id: int, config_fields: Mapping[str, Secret]) -> bool:
+    async def test_connection_by_config(
+        self, erp_connector_id: int, config_fields: Mapping[str, Secret], hidden: tuple[Secret, ...] = ()
+    ) -> bool:
         """Let a connector try config fields; False is its "no"."""
-        exchange = self._dialect.test_connection_by_config(erp_connector_id, config_fields)
+        exchange = hiding(self._dialect.test_connection_by_config(erp_connector_id, config_fields), hidden)
         return _present(exchange, await self._run(exchange))
 
     async def test_connection_by_id(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> bool:

@@ -14,6 +14,7 @@ from erpsyncd.domain.items import command
 from erpsyncd.domain.plan import Change, Create, Delete, Update, needs_observation, plan_connection
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
 from erpsyncd.errors import (
+    CarefulSaveFailed,
     ConnectionFailed,
     Effect,
     NotTried,
@@ -23,28 +24,12 @@ from erpsyncd.errors import (
     Unauthorized,
     Undecided,
 )
+from erpsyncd.service.careful_save import Ended
+from erpsyncd.service.careful_saves import CarefulSaves
+from erpsyncd.service.pending_write import PendingWrite
 from erpsyncd.service.policy import Policy
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.remote import Remote
-
-
-@dataclass
-class PendingWrite:
-    """A write that is about to leave. Its intent is committed when it does, and not before its turn has come."""
-
-    recorder: Recorder
-    connection: StoredConnection
-    kind: ChangeKind
-    seen: frozenset[int] = frozenset()
-    id: int | None = None
-    """The open intent; None as long as nothing was sent."""
-
-    async def on_send(self) -> None:
-        """Open the intent, or give it the time of another attempt."""
-        if self.id is None:
-            self.id = await self.recorder.open_intent(self.connection, self.kind, self.seen)
-        else:
-            await self.recorder.resend_intent(self.id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +42,8 @@ class ConnectionPass:
     policy: Policy
     now: Callable[[], datetime]
     rng: Random
+    careful: CarefulSaves | None = None
+    """Makes the saves of a tenant that wants them careful."""
 
     async def plan(self, desired: DesiredConnection) -> Change | None:
         """Return what has to be done, or None after recording that nothing has, or why it cannot be known."""
@@ -72,6 +59,10 @@ class ConnectionPass:
     async def apply(self, change: Change) -> None:
         """Do it. A failure is this connection's outcome, not the pass's."""
         match change:
+            case Create() if self.careful is not None:
+                await self._ended(await self.careful.create(change.desired), change)
+            case Update() if self.careful is not None:
+                await self._ended(await self.careful.update(change), change)
             case Create():
                 await self._create(change.desired)
             case Update():
@@ -98,6 +89,7 @@ class ConnectionPass:
                 fields=change.fields if isinstance(change, Update) else (),
                 field_changes=field_changes(change),
                 erp_connection_id=change.desired.stored.erp_connection_id,
+                careful=self.careful is not None and not isinstance(change, Delete),
             )
         )
 
@@ -108,8 +100,12 @@ class ConnectionPass:
         kind: ChangeKind | None,
         *,
         intent_id: int | None = None,
+        is_unknown: bool = False,
     ) -> None:
-        """Record a failure: its state, when it is tried again, and whether its intent is settled by it."""
+        """Record a failure: its state, when it is tried again, and whether its intent is settled by it.
+
+        `is_unknown` says that what stands in the tenant is not known any more.
+        """
         stored = desired.stored
         if isinstance(error, NotTried):
             self.recorder.report(self._skipped(stored.key, error, kind))
@@ -125,7 +121,7 @@ class ConnectionPass:
             Verdict(
                 state=_state_after(error),
                 # An update that may have happened leaves us not knowing what stands there: push again.
-                applied={} if uncertain and kind is ChangeKind.UPDATE else None,
+                applied={} if is_unknown or (uncertain and kind is ChangeKind.UPDATE) else None,
                 attempts=attempts,
                 next_attempt_at=self.policy.next_attempt(now=self.now(), attempts=attempts, rng=self.rng),
             ),
@@ -134,12 +130,31 @@ class ConnectionPass:
                 key=stored.key,
                 status=Status.FAILED,
                 change=kind,
-                error_class=error.reason if isinstance(error, Undecided) else error.error_class,
+                error_class=error.reason if isinstance(error, Undecided | CarefulSaveFailed) else error.error_class,
                 error=str(error),
             ),
             # A create that may have happened stays open until a look-up settles it (design.md §5.1).
             intent_id=None if uncertain and kind is ChangeKind.CREATE else intent_id,
         )
+
+    async def unknowable(self, stored: StoredConnection, error: ConnectionFailed) -> None:
+        """Record that it cannot be known what is wanted; a careful save that was begun is taken back."""
+        kind = ChangeKind.UPDATE if stored.erp_connection_id else ChangeKind.CREATE
+        ended = await self.careful.take_back(stored, error) if self.careful is not None else None
+        if ended is None or ended.error is None:
+            await self.fail(DesiredConnection(stored=stored, spec=None), error, kind)
+        else:
+            await self.fail(ended.desired, ended.error, kind, intent_id=ended.intent_id, is_unknown=ended.is_unknown)
+
+    async def _ended(self, ended: Ended, change: Create | Update) -> None:
+        """Record what a careful save came to."""
+        kind = _kind_of(change)
+        if ended.saved is not None:
+            fields = change.fields if isinstance(change, Update) else ()
+            await self._saved(ended.desired, ended.saved, kind, fields, ended.intent_id)
+            return
+        assert ended.error is not None, "what was not saved has failed"
+        await self.fail(ended.desired, ended.error, kind, intent_id=ended.intent_id, is_unknown=ended.is_unknown)
 
     async def _decide(self, desired: DesiredConnection) -> Change | None:
         erp_connection_id = desired.stored.erp_connection_id

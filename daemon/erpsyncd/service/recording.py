@@ -8,6 +8,7 @@ from datetime import datetime
 
 import structlog
 
+from erpsyncd.domain.careful import Snapshot, Step
 from erpsyncd.domain.connections import State, StoredConnection
 from erpsyncd.domain.intents import Lease, Moment, Uptime
 from erpsyncd.domain.ports import PassStore, Progress
@@ -51,17 +52,35 @@ class Recorder:
     outcomes: list[Outcome] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
 
-    async def open_intent(self, connection: StoredConnection, kind: ChangeKind, seen: frozenset[int]) -> int:
+    async def open_intent(
+        self,
+        connection: StoredConnection,
+        kind: ChangeKind,
+        seen: frozenset[int],
+        *,
+        step: Step | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> int:
         """Commit that a write is about to be sent; return the intent's id."""
         assert self.lease is not None, "a dry run sends nothing"
         return await self.store.open_intent(
-            self.lease, run_id=self.run_id, connection=connection, kind=kind, seen=seen, sent=self.moment()
+            self.lease,
+            run_id=self.run_id,
+            connection=connection,
+            kind=kind,
+            seen=seen,
+            sent=self.moment(),
+            step=step,
+            snapshot=snapshot,
         )
 
-    async def resend_intent(self, intent_id: int) -> None:
-        """Commit that the write of an open intent is about to be sent again, or that its time cannot be right."""
+    async def resend_intent(self, intent_id: int, *, step: Step | None = None) -> None:
+        """Commit that the write of an open intent, or its next step, is about to be sent.
+
+        Also that its time cannot be right.
+        """
         assert self.lease is not None, "a dry run sends nothing"
-        await self.store.resend_intent(self.lease, intent_id, sent=self.moment())
+        await self.store.resend_intent(self.lease, intent_id, sent=self.moment(), step=step)
 
     def moment(self) -> Moment:
         """Return the present."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 
-from erpsyncd.domain.connections import ErpConnection, State, StoredConnection
+from erpsyncd.domain.connections import ConnectionRowId, ErpConnection, State, StoredConnection
 from erpsyncd.domain.intents import Intent
 from erpsyncd.domain.items import command
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
@@ -27,6 +27,11 @@ class Recovery:
     remote: Remote
     recorder: Recorder
     settle: timedelta
+    careful: bool = False
+    """Whether the tenant wants its saves careful, so that one that was begun goes on."""
+
+    begun: dict[ConnectionRowId, Intent] = field(default_factory=dict)
+    """The careful saves that go on, once `settle_intents` has found them: their intents stay open."""
 
     async def settle_intents(self, intents: tuple[Intent, ...], owners: dict[int, StoredConnection]) -> frozenset[int]:
         """Settle what can be settled; return the row ids of the connections that have to wait.
@@ -39,12 +44,26 @@ class Recovery:
             connection = owners.get(intent.connection_row_id)
             if connection is None:
                 continue
+            if self.careful and connection.present and intent.snapshot is not None:
+                await self._go_on(intent, connection)
+                continue
             if intent.kind is not ChangeKind.CREATE:
                 await self._again(intent, connection)
                 continue
             if not await self._look_up(intent, connection):
                 waiting.add(connection.id)
         return frozenset(waiting)
+
+    async def _go_on(self, intent: Intent, connection: StoredConnection) -> None:
+        """Let a careful save begin anew from what stands there, with what stood there before its first step.
+
+        Only one that was cut off is made due by that. One that failed and could not be taken back waits its turn.
+        """
+        self.begun[connection.id] = intent
+        if connection.state is State.IN_FLIGHT:
+            verdict = Verdict(state=State.PENDING, applied={}, attempts=connection.attempts)
+            await self.recorder.settle(connection, verdict, None)
+            log.info("connection.recovered", tenant=self.tenant, key=connection.key, change=intent.kind)
 
     async def _look_up(self, intent: Intent, connection: StoredConnection) -> bool:
         """Settle one create, if that is possible now."""

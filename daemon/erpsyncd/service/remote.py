@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias, TypeVar
 
-from erpsyncd.domain.connections import ErpConnection, ListedConnection, is_owned, name_variants
+from erpsyncd.domain.connections import ConnectionSpec, ErpConnection, ListedConnection, is_owned, name_variants
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.plan import candidates, is_twin
 from erpsyncd.domain.ports import BeforeSend, PassStore, StillAllowed, TenantApi
@@ -30,6 +30,9 @@ from erpsyncd.service.policy import Policy
 
 T = TypeVar("T")
 OnSend: TypeAlias = Callable[[], Awaitable[None]]
+
+#: To try them again and again can lock an account.
+_REFUSALS = (Unauthorized, ProxyUnauthorized)
 
 
 @dataclass(kw_only=True)
@@ -101,12 +104,16 @@ class Remote:
 
     _listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def save_connection(self, connection: ErpConnection, on_send: OnSend) -> ErpConnection:
+    async def save_connection(
+        self, connection: ErpConnection, on_send: OnSend, hidden: tuple[Secret, ...] = (), *, begun: bool = False
+    ) -> ErpConnection:
         """Save it; see the port. `on_send` records that it is about to leave, under a lease that covers it.
 
         What was listed before, or is ours already, was not created just now: such a reply answers another call.
+        `begun` says that it is part of what must not be left half done: only refused credentials keep it from being
+        tried.
         """
-        saved = await self._call(self.api.save_connection, connection, self._covered(on_send))
+        saved = await self._call(self.api.save_connection, connection, self._covered(on_send), hidden, begun=begun)
         identity = saved.erp_connection_id
         if connection.erp_connection_id == 0 and (identity in await self.seen_ids() or identity in self._owned):
             raise MalformedResponse("SaveConnection", f"a create was answered with connection {identity}, an older one")
@@ -129,13 +136,27 @@ class Remote:
         """Call it; see the port, and `save_connection`."""
         return await self._call(self.api.sync_all, self._covered(on_send), hidden)
 
-    async def observe(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> ErpConnection | None:
+    async def test_config(self, spec: ConnectionSpec, hidden: tuple[Secret, ...] = (), *, begun: bool = False) -> bool:
+        """Let the connector try a connection that is not saved yet; see the port."""
+        return await self._call(
+            self.api.test_connection_by_config, spec.erp_connector_id, spec.config_fields, hidden, begun=begun
+        )
+
+    async def test_connection(
+        self, erp_connection_id: int, hidden: tuple[Secret, ...] = (), *, begun: bool = False
+    ) -> bool:
+        """Let the connector try a connection as it stands; see the port."""
+        return await self._call(self.api.test_connection_by_id, erp_connection_id, hidden, begun=begun)
+
+    async def observe(
+        self, erp_connection_id: int, hidden: tuple[Secret, ...] = (), *, begun: bool = False
+    ) -> ErpConnection | None:
         """Read a connection; None when it is certain that the tenant does not have it.
 
         "Nothing" is also how a failed read can look (contract.md), so it counts only when the tenant's list
         does not show the id either.
         """
-        observed = await self._call(self.api.get_connection, erp_connection_id, hidden)
+        observed = await self._call(self.api.get_connection, erp_connection_id, hidden, begun=begun)
         if observed is None and any(item.erp_connection_id == erp_connection_id for item in await self.listed()):
             raise MalformedResponse(
                 "GetConnection", f"the answer for connection {erp_connection_id} is empty, but the tenant lists it"
@@ -218,10 +239,10 @@ class Remote:
 
         return covered
 
-    async def _call(self, operation: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        if self.stopping.is_set():
+    async def _call(self, operation: Callable[..., Awaitable[T]], *arguments: object, begun: bool = False) -> T:
+        if self.stopping.is_set() and not begun:
             raise NotTried("not tried, because erpsyncd was told to stop")
-        if self.stopped_by is not None:
+        if self.stopped_by is not None and not (begun and not isinstance(self.stopped_by, _REFUSALS)):
             raise NotTried(f"not tried, because the pass over its tenant ended: {self.stopped_by}")
         if self.holder is not None:
             await self.holder.cover_call()

@@ -9,7 +9,8 @@ from datetime import datetime
 from random import Random
 from typing import TypeVar
 
-from erpsyncd.domain.connections import MAX_CONFIG_VALUE, DesiredConnection, State, StoredConnection
+from erpsyncd.domain.connections import MAX_CONFIG_VALUE, ConnectionRowId, DesiredConnection, State, StoredConnection
+from erpsyncd.domain.intents import Intent
 from erpsyncd.domain.plan import Change, raise_if_unsafe
 from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import APPLIED, ChangeKind, Outcome, Status, TenantReport
@@ -26,6 +27,7 @@ from erpsyncd.errors import (
     UnsafePlan,
 )
 from erpsyncd.service.access import Resolved
+from erpsyncd.service.careful_saves import CarefulSaves
 from erpsyncd.service.checks import Checks
 from erpsyncd.service.connection_pass import ConnectionPass
 from erpsyncd.service.enforcement import Enforcement
@@ -54,6 +56,8 @@ class TenantPass:
     _unsafe: UnsafePlan | None = field(default=None, init=False)
     _check_failed: bool = field(default=False, init=False)
     _due_in_sync: int = field(default=0, init=False)
+    _begun: dict[ConnectionRowId, Intent] = field(default_factory=dict, init=False)
+    """Careful saves that an earlier pass has begun."""
 
     async def run(self) -> TenantReport:
         """Recover, plan, gate, apply, sync, check."""
@@ -90,6 +94,8 @@ class TenantPass:
             remote=self.remote,
             recorder=self.recorder,
             settle=self.policy.settle,
+            careful=self.tenant.spec.careful,
+            begun=self._begun,
         )
         return await recovery.settle_intents(intents, owners)
 
@@ -121,6 +127,7 @@ class TenantPass:
             policy=self.policy,
             now=self.now,
             rng=self.rng,
+            careful=self._careful_saves() if self.tenant.spec.careful else None,
         )
         deletes: list[Change] = []
 
@@ -133,8 +140,7 @@ class TenantPass:
             try:
                 desired = self._desired(stored)
             except ConnectionFailed as exc:
-                kind = ChangeKind.UPDATE if stored.erp_connection_id else ChangeKind.CREATE
-                await one.fail(DesiredConnection(stored=stored, spec=None), exc, kind)
+                await one.unknowable(stored, exc)
                 return
             if not self.options.dry_run:
                 await one.converge(desired)
@@ -149,6 +155,15 @@ class TenantPass:
             await self._enforcement.gate(due, self.policy.limits)
         await self._each(deletes, one.planned if self.options.dry_run else one.apply)
         await self._each((row for row in due if row.present), converge)
+
+    def _careful_saves(self) -> CarefulSaves:
+        return CarefulSaves(
+            tenant=self.tenant.name,
+            remote=self.remote,
+            recorder=self.recorder,
+            fingerprinter=self.store.fingerprinter,
+            begun=self._begun,
+        )
 
     async def _gate(self, absent: list[StoredConnection]) -> None:
         """Stop before any write when too much would go. What could not be read counts: it may stand there."""

@@ -14,12 +14,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
 
+from erpsyncd.domain.careful import Step
 from erpsyncd.domain.connections import ConnectionRowId, Owned, State
 from erpsyncd.domain.intents import Intent, Moment, Uptime
 from erpsyncd.domain.results import ChangeKind
 from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.store.rows import select_connections
+from erpsyncd.store.sealing import Sealer
+from erpsyncd.store.snapshots import read_snapshot
 from erpsyncd.store.tables import (
     NOT_IN_SYNC,
     connection_references,
@@ -126,7 +129,7 @@ def in_sync_count(connection: Connection, tenant_id: TenantId) -> int:
     return connection.execute(select_in_sync_count(tenant_id)).scalar_one_or_none() or 0
 
 
-def open_intents(connection: Connection, tenant_id: TenantId) -> tuple[Intent, ...]:
+def open_intents(connection: Connection, tenant_id: TenantId, sealer: Sealer) -> tuple[Intent, ...]:
     """Return the intents that nobody settled, oldest first."""
     rows = connection.execute(select(intents).where(intents.c.tenant_id == tenant_id).order_by(intents.c.id)).all()
     wanted = {row.listing_id for row in rows} - {None}
@@ -143,6 +146,10 @@ def open_intents(connection: Connection, tenant_id: TenantId) -> tuple[Intent, .
             display_name=row.display_name,
             seen=seen[row.listing_id],
             sent=_sent(row),
+            step=None if row.step is None else Step(row.step),
+            snapshot=None
+            if row.snapshot is None
+            else read_snapshot(row.snapshot, sealer, row.tenant_id, row.connection_id),
         )
         for row in rows
     )

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from erpsyncd.domain.careful import Snapshot, Step
 from erpsyncd.domain.connections import ConnectionRowId, Owned, StoredConnection
 from erpsyncd.domain.documents import Document
 from erpsyncd.domain.drift import Drift, KnownDrift
@@ -26,6 +27,7 @@ from erpsyncd.store.rows import read_connection, read_tenant, select_tenants
 from erpsyncd.store.schema import refuse_if_not_current
 from erpsyncd.store.sealing import Sealer
 from erpsyncd.store.sessions import remember_session
+from erpsyncd.store.snapshots import write_snapshot
 from erpsyncd.store.vault import Vault
 from erpsyncd.store.writer import GroupCommitWriter
 
@@ -178,7 +180,8 @@ class PassOperations:
 
     async def open_intents(self, tenant_id: TenantId) -> tuple[Intent, ...]:
         """Return the intents that nobody settled, oldest first."""
-        return await self._read(lambda connection: due.open_intents(connection, tenant_id))
+        sealer = await self._sealer()
+        return await self._read(lambda connection: due.open_intents(connection, tenant_id, sealer))
 
     async def open_intent(
         self,
@@ -189,22 +192,31 @@ class PassOperations:
         kind: ChangeKind,
         seen: frozenset[int],
         sent: Moment,
+        step: Step | None = None,
+        snapshot: Snapshot | None = None,
     ) -> int:
         """Record that a write call is about to be made; the connection becomes `in_flight`. Return the intent's id.
 
         Raises:
             NotTried: the connection was removed, or is wanted otherwise, since it was read.
         """
+        careful: dict[str, Any] = {}
+        if step is not None:
+            sealer = await self._sealer()
+            kept = None if snapshot is None else write_snapshot(snapshot, sealer, lease.tenant_id, connection.id)
+            careful = {"step": step, "snapshot": kept}
         return await self._write(
             lease,
             lambda transaction: settling.open_intent(
-                transaction, lease, run_id=run_id, stored=connection, kind=kind, seen=seen, sent=sent
+                transaction, lease, run_id=run_id, stored=connection, kind=kind, seen=seen, sent=sent, **careful
             ),
         )
 
-    async def resend_intent(self, lease: Lease, intent_id: int, *, sent: Moment) -> None:
-        """Give an open intent a new time of sending."""
-        await self._write(lease, lambda transaction: settling.resend_intent(transaction, lease, intent_id, sent=sent))
+    async def resend_intent(self, lease: Lease, intent_id: int, *, sent: Moment, step: Step | None = None) -> None:
+        """Give an open intent a new time of sending; of a careful save also the step that is about to be made."""
+        await self._write(
+            lease, lambda transaction: settling.resend_intent(transaction, lease, intent_id, sent=sent, step=step)
+        )
 
     async def settle(
         self,

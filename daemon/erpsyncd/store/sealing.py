@@ -64,6 +64,11 @@ def config_fields_of(tenant: str, key: str) -> Place:
     return Place(("config_fields", tenant, key))
 
 
+def snapshot_of(tenant_id: int, row_id: int) -> Place:
+    """Return the place of what stood in a tenant before a careful save, by the numbers of tenant and connection."""
+    return Place(("snapshot", str(tenant_id), str(row_id)))
+
+
 #: The place of the store's fingerprint key.
 FINGERPRINT_KEY = Place(("fingerprint_key",))
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
+from erpsyncd.domain.careful import Step
 from erpsyncd.domain.connections import ConnectionRowId, State, StoredConnection
 from erpsyncd.domain.intents import Lease, Moment
 from erpsyncd.domain.results import APPLIED, ChangeKind, Outcome, Verdict
@@ -17,6 +18,7 @@ from erpsyncd.errors import NotTried
 from erpsyncd.store import drifting, leases, syncing
 from erpsyncd.store.history import insert_outcomes
 from erpsyncd.store.rows import Values, incomplete_values, inserted_id
+from erpsyncd.store.sealing import StoredTemplate
 from erpsyncd.store.tables import connections, intents, listings
 
 #: States that say there is nothing left to complain about.
@@ -32,6 +34,8 @@ def open_intent(
     kind: ChangeKind,
     seen: frozenset[int],
     sent: Moment,
+    step: Step | None = None,
+    snapshot: StoredTemplate | None = None,
 ) -> int:
     """Record that a write call is about to be made; return the intent's id.
 
@@ -62,6 +66,8 @@ def open_intent(
             kind=kind.value,
             erp_connector_id=stored.template.erp_connector_id,
             display_name=stored.template.display_name,
+            step=step and step.value,
+            snapshot=snapshot,
             listing_id=_keep_listing(connection, lease.tenant_id, seen) if seen else None,
             **_sent(sent),
         )
@@ -69,15 +75,18 @@ def open_intent(
     return inserted_id(opened)
 
 
-def resend_intent(connection: Connection, lease: Lease, intent_id: int, *, sent: Moment) -> None:
-    """Give an open intent a new time of sending.
+def resend_intent(
+    connection: Connection, lease: Lease, intent_id: int, *, sent: Moment, step: Step | None = None
+) -> None:
+    """Give an open intent a new time of sending, and of a careful save the step that is about to be made.
 
     Raises:
         LeaseLost: the lease is not current.
     """
     leases.check(connection, lease)
+    again = _sent(sent) | ({} if step is None else {"step": step.value})
     connection.execute(
-        update(intents).where(intents.c.id == intent_id, intents.c.tenant_id == lease.tenant_id).values(**_sent(sent))
+        update(intents).where(intents.c.id == intent_id, intents.c.tenant_id == lease.tenant_id).values(**again)
     )
 
 
