@@ -94,13 +94,24 @@ def note_writes(transaction: Transaction) -> None:
     """Let a transaction know what is written in it."""
     from erpsyncd.store import settling  # noqa: PLC0415 -- after the clock
 
+    known: dict[int, Write] = {}
+
     def around_open(original: Any) -> Any:
         def open_intent(connection: Any, lease: Any, **call: Any) -> int:
             opened: int = original(connection, lease, **call)
-            transaction.intents.append(Write(tenant_id=lease.tenant_id, key=call["stored"].key, change=call["kind"]))
+            known[opened] = Write(tenant_id=lease.tenant_id, key=call["stored"].key, change=call["kind"])
+            transaction.intents.append(known[opened])
             return opened
 
         return open_intent
+
+    def around_resend(original: Any) -> Any:
+        def resend_intent(connection: Any, lease: Any, intent_id: int, **call: Any) -> None:
+            original(connection, lease, intent_id, **call)
+            if call["step"] is not None and intent_id in known:
+                transaction.intents.append(known[intent_id])
+
+        return resend_intent
 
     def around_settle(original: Any) -> Any:
         def settle(connection: Any, lease: Any, **call: Any) -> None:
@@ -114,6 +125,7 @@ def note_writes(transaction: Transaction) -> None:
         return settle
 
     wrap(settling, "open_intent", around_open)
+    wrap(settling, "resend_intent", around_resend)
     wrap(settling, "settle", around_settle)
 
 
@@ -190,14 +202,26 @@ def trap_reports(trap: TrapDoor) -> None:
     """Note which write the present task is about to send, and trap the moment at which it was reported."""
     from erpsyncd.service.recording import Recorder  # noqa: PLC0415 -- after the clock
 
+    known: dict[int, Write] = {}
+
     def around_open(original: Any) -> Any:
-        async def open_intent(recorder: Recorder, connection: Any, kind: str, seen: Any) -> int:
+        async def open_intent(recorder: Recorder, connection: Any, kind: str, seen: Any, **careful: Any) -> int:
             assert recorder.lease is not None
-            _AT_WORK.set(Write(tenant_id=recorder.lease.tenant_id, key=connection.key, change=kind))
-            opened: int = await original(recorder, connection, kind, seen)
+            write = Write(tenant_id=recorder.lease.tenant_id, key=connection.key, change=kind)
+            _AT_WORK.set(write)
+            opened: int = await original(recorder, connection, kind, seen, **careful)
+            known[opened] = write
             return opened
 
         return open_intent
+
+    def around_resend(original: Any) -> Any:
+        async def resend_intent(recorder: Recorder, intent_id: int, **careful: Any) -> None:
+            if careful.get("step") is not None:
+                _AT_WORK.set(known.get(intent_id))
+            await original(recorder, intent_id, **careful)
+
+        return resend_intent
 
     def around_settle(original: Any) -> Any:
         async def settle(
@@ -211,6 +235,7 @@ def trap_reports(trap: TrapDoor) -> None:
         return settle
 
     wrap(Recorder, "open_intent", around_open)
+    wrap(Recorder, "resend_intent", around_resend)
     wrap(Recorder, "settle", around_settle)
 
 

@@ -32,6 +32,7 @@ class Wanted:
     name: str
     description: str = ""
     present: bool = True
+    password: str = "erp password"
     creations: int = 1
     """How often it may have been created: once, and once more each time it was wanted back after a delete."""
 
@@ -46,6 +47,7 @@ class World:
     protocol: Protocol
     tenants: tuple[str, ...]
     rng: Random
+    careful: bool = False
     wanted: dict[tuple[str, str], Wanted] = field(default_factory=dict)
     reported: set[tuple[int, str, str, str]] = field(default_factory=set)
     """Run, tenant, key and change of everything that any process has reported as applied."""
@@ -121,6 +123,7 @@ class World:
                 url=self.sandbox.tenant_url(name),
                 protocol=self.protocol,
                 calls_per_second=10_000.0,
+                careful=self.careful,
                 auth={"username": "sandbox", "password": "sandbox"},
             )
             for name in self.tenants
@@ -132,7 +135,7 @@ class World:
                 present=self.wanted[tenant, key].present,
                 display_name=self.wanted[tenant, key].name,
                 display_description=self.wanted[tenant, key].description,
-                config_fields={"Client": key, "Password": "erp password"},
+                config_fields={"Client": key, "Password": self.wanted[tenant, key].password},
             )
             for tenant, key in places
         )
@@ -293,7 +296,7 @@ SETTINGS = {
 
 @contextmanager
 def opened_world(
-    directory: Path, store_url: str, protocol: Protocol, *, tenants: int = 5, seed: int = 0
+    directory: Path, store_url: str, protocol: Protocol, *, tenants: int = 5, seed: int = 0, careful: bool = False
 ) -> Iterator[World]:
     """Make a world on an empty store."""
     state = directory / "state"
@@ -308,4 +311,5 @@ def opened_world(
             protocol=protocol,
             tenants=names,
             rng=Random(seed),
+            careful=careful,
         )
