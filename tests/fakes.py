@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.ports import BeforeSend, TenantApi
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import PluginResponse
@@ -26,6 +27,7 @@ class FakeTenant:
 
     connections: dict[int, ErpConnection] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    lists: dict[ListName, tuple[ListItem, ...]] = field(default_factory=lambda: defaultdict(tuple))
     response: PluginResponse = field(default_factory=lambda: PluginResponse(is_ok=True))
     startup_errors: tuple[PluginResponse, ...] = ()
     synchronized: PluginResponse = field(default_factory=lambda: PluginResponse(is_ok=True))
@@ -83,6 +85,11 @@ class FakeTenant:
             for item in self.connections.values()
             if not item.deleted
         )
+
+    async def get_list(self, name: ListName) -> tuple[ListItem, ...]:
+        """See the port."""
+        await self._enter(f"GetList {name}")
+        return self.lists[name]
 
     async def get_connection(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> ErpConnection | None:
         """See the port. The cursor moves with every look."""

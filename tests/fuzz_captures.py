@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from erpsyncd.domain.lists import ListName
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Credentials, Protocol, TenantSpec
 from erpsyncd.errors import RemoteError, Unauthorized
@@ -29,6 +30,7 @@ CREATE, UPDATE = "create", "update"
 
 ACTIONS: Mapping[str, Callable[[NetServerApi], Awaitable[Any]]] = {
     "list": NetServerApi.list_connections,
+    "names": lambda api: api.get_list(ListName.ASSOCIATES),
     "get": lambda api: api.get_connection(KNOWN_ID),
     CREATE: lambda api: api.save_connection(erp_connection(0)),
     UPDATE: lambda api: api.save_connection(erp_connection(KNOWN_ID)),
@@ -38,6 +40,7 @@ ACTIONS: Mapping[str, Callable[[NetServerApi], Awaitable[Any]]] = {
 }
 _OPERATIONS: Mapping[str, str | Mapping[Protocol, str]] = {
     "list": {Protocol.SOAP: "GetList", Protocol.REST: "GetAllConnections"},
+    "names": "GetList",
     "get": "GetConnection",
     CREATE: "SaveConnection",
     "delete": "DeleteConnection",
@@ -96,6 +99,7 @@ _BASE = SandboxTenant(
     application_token=TOKEN,
     bearer_tokens=frozenset({"8A:placeholder-token"}),
     newer_services88=True,
+    headings={1: frozenset({2})},
 )
 #: Every way in which an installation says things that erpsyncd has to understand.
 _INSTALLATIONS = (
@@ -110,7 +114,22 @@ _RAISED = (
     ("System.NullReferenceException", ""),
 )
 _BUSY = Answer(status=503, headers={"Retry-After": "120", "Content-Type": "text/html"}, body=b"<html>busy</html>")
-_WALK = ("check", "list", "get", CREATE, CREATE, "check", "check", "get", UPDATE, "list", "check", "delete", "get")
+_WALK = (
+    "check",
+    "list",
+    "names",
+    "get",
+    CREATE,
+    CREATE,
+    "check",
+    "check",
+    "get",
+    UPDATE,
+    "list",
+    "check",
+    "delete",
+    "get",
+)
 
 
 class _Recorder(httpx.AsyncBaseTransport):

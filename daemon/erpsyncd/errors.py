@@ -21,6 +21,9 @@ DaemonError
    ├─ SecretMissing          a reference cannot be resolved here
    ├─ SecretUnusable         what a reference resolves to cannot be sent
    ├─ CarefulSaveFailed      a connector refused, or a step failed; what stands in the tenant is part of the message
+   ├─ NameUnknown            a name is in no list of the tenant
+   ├─ NameAmbiguous          a name stands for several things there
+   ├─ ConnectorMoved         a connector's name stands for another one than was pushed
    ├─ Undecided              replaced, missing, exists: an operator has to decide
    ├─ NotAdopted             what a tenant shows cannot become what is described
    └─ RemoteError(operation)
@@ -239,6 +242,24 @@ class SecretUnusable(ConnectionFailed):
     """What a reference resolves to cannot be sent to a tenant."""
 
     error_class = "secret_unusable"
+
+
+class NameUnknown(ConnectionFailed):
+    """A connector, group or associate that is given by name is not in the tenant's list."""
+
+    error_class = "name_unknown"
+
+
+class NameAmbiguous(ConnectionFailed):
+    """A name stands for several things in the tenant's list."""
+
+    error_class = "name_ambiguous"
+
+
+class ConnectorMoved(ConnectionFailed):
+    """A connector's name stands for another connector than the one that this connection was pushed with."""
+
+    error_class = "connector_moved"
 
 
 class Undecided(ConnectionFailed):

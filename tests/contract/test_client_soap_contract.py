@@ -12,6 +12,7 @@ from lxml import etree
 from wsdl_schemas import load_schemas, versions
 
 from erpsyncd.domain.connections import ErpConnection
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind
 from erpsyncd.netserver.soap import SoapDialect
@@ -69,6 +70,8 @@ async def sent_by(
     )
     async with opened(wire, tenant, given_) as api:
         await api.list_connections()
+        for name in ListName:
+            await api.get_list(name)
         await api.get_connection(7)
         await api.save_connection(connection)
         await api.delete_connection(7)
@@ -91,7 +94,7 @@ OPERATIONS = {
     ],
     "Quote": ["HasConnections", "GetConnectionStartupErrors"],
     "SoPrincipal": ["AuthenticateUsernamePassword"],
-    "MDO": ["GetList"],
+    "MDO": ["GetList"] * (1 + len(ListName)),
 }
 
 
@@ -175,6 +178,16 @@ def test_the_judge_is_awake(version: int) -> None:
         load_schemas("ErpSync", version).check_request("SaveConnection", etree.tostring(root))
 
 
+def _item(number: int, name: str, below: str = "") -> str:
+    """All members of an MDOListItem, in the order of the WSDL."""
+    return (
+        f"<MDOListItem><Id>{number}</Id><Name>{name}</Name><ToolTip/><Deleted>false</Deleted><Rank>1</Rank><Type/>"
+        f"<ChildItems>{below}</ChildItems><IconHint/><ColorBlock>0</ColorBlock><ExtraInfo>person_id=9</ExtraInfo>"
+        "<StyleHint/><FullName/></MDOListItem>"
+    )
+
+
+NESTED_LIST = _item(2, "Sales", _item(4, "SAL0")) + _item(7, "ADM")
 REPLIES: list[tuple[str, str, str, Any]] = [
     ("ErpSync", "GetConnection", f"<Response>{connection_xml()}</Response>", None),
     ("ErpSync", "SaveConnection", f"<Response>{connection_xml()}</Response>", None),
@@ -191,6 +204,7 @@ REPLIES: list[tuple[str, str, str, Any]] = [
     ("Quote", "GetConnectionStartupErrors", f"<Response {NIL}/>", None),
     ("Quote", "GetConnectionStartupErrors", "", None),
     ("ErpSync", "SyncAll", "<Response><IsOk>true</IsOk><ErrorCode/></Response>", None),
+    ("MDO", "GetList", f"<Response>{NESTED_LIST}</Response>", None),
 ]
 
 
@@ -199,3 +213,21 @@ REPLIES: list[tuple[str, str, str, Any]] = [
 def test_the_replies_of_our_tests_are_the_wsdls(version: int, agent: str, operation: str, inner: str, _: Any) -> None:
     """What the unit tests take for NetServer's plain way of writing is valid."""
     load_schemas(agent, version).check_reply(operation, soap_body(operation, inner, version=version))
+
+
+@pytest.mark.parametrize("version", versions("MDO"))
+@pytest.mark.parametrize("name", ListName)
+async def test_lists_of_names(version: int, name: ListName) -> None:
+    """A list is asked for flat, with its past left out, and read also where it comes with headings."""
+    body = soap_body("GetList", f"<Response>{NESTED_LIST}</Response>", version=version)
+    load_schemas("MDO", version).check_reply("GetList", body)
+    wire = Wire(GetList=answer(body))
+    async with opened(wire, tenant_spec(erpsync_services=version), credentials(AuthKind.TICKET)) as api:
+        found = await api.get_list(name)
+
+    (request,) = wire.requests
+    (asked,) = etree.fromstring(request.content).iter("{*}GetList")
+    assert [("Name", name), ("ForceFlatList", "true"), ("OnlyHistory", "false")] == [
+        (etree.QName(member).localname, member.text) for member in asked
+    ]
+    assert (ListItem(id=4, name="SAL0"), ListItem(id=7, name="ADM")) == found

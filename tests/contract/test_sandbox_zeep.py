@@ -336,6 +336,12 @@ def test_lists(server: SandboxServer, version: int, ticket: str) -> None:
     assert listed("associate") == [(1, "sandbox"), (2, "reader")]
     (item,) = mdo.call("GetList", "ErpConnections").body.Response.MDOListItem
     assert item.ExtraInfo.lower() == str(kept.guid)
+    tenant.configure(headings={2: frozenset({1})}, deleted_items={"usergroup": frozenset({3})})
+    heading, other = mdo.call("GetList", "associate").body.Response.MDOListItem
+    (below,) = heading.ChildItems.MDOListItem
+    assert (heading.Id, heading.Name, below.Id, other.Id) == (2, "Support", 1, 2)
+    groups = mdo.call("GetList", "usergroup").body.Response.MDOListItem
+    assert [item.Deleted for item in groups] == [False, False, True]
     unknown = mdo.call("GetList", "nothing")
     assert unknown.header.ExceptionInfo.ExceptionType.endswith("SoInvalidArgumentException")
 

@@ -47,9 +47,8 @@ class Server:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-                )
+                lengths = [line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+                length = int(lengths[0]) if lengths or not head.startswith(b"GET ") else 0
                 body = await reader.readexactly(length)
                 self.requests.append((head, body))
                 await self.respond(head, body, writer)

@@ -106,7 +106,7 @@ async def test_undamaged_replies(dialect: Dialect) -> None:
     for action, found in results.items():
         assert found["value"], action
         assert len(found) > 1 or action == "update", action
-    assert 6 + (dialect in SOAP_DIALECTS) == len(results)
+    assert 7 + (dialect in SOAP_DIALECTS) == len(results)
 
 
 @PROTOCOLS

@@ -148,7 +148,7 @@ def test_only_post_runs_anything(server: SandboxServer) -> None:
     assert (described.status, described.headers["Content-Type"]) == (200, "text/html")
     assert send(f"{base}/ErpSync/DeleteConnection", method="PUT", headers=headers).status == 405
     assert send(f"{base}/ErpSync/Nothing", headers=headers).status == 404
-    assert send(f"{base}/MDO/GetList", headers=headers).status == 404
+    assert send(f"{base}/SoPrincipal/AuthenticateUsernamePassword", headers=headers).status == 404
     assert send(f"{server.tenant_url('other')}/api/v1/Agents/Quote/HasConnections", headers=headers).status == 404
     assert not any(call.worked for call in server.calls)
     assert server.tenant("acme").connections[1].deleted is False

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erpsyncd.domain.connections import ListedConnection
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Protocol
@@ -352,3 +353,41 @@ def test_soap_answer_to_a_rest_call() -> None:
     """An answer of the other protocol is none."""
     with pytest.raises(MalformedResponse):
         REST.get_connection(7).read(REST.get_connection(7).write(GIVEN), reply(soap_body("GetConnection", "")))
+
+
+def test_list_of_names_is_flat() -> None:
+    """Both ways of asking are read alike: what stands below headings counts, they and what is deleted do not."""
+    nested = [
+        {"Id": 2, "Name": "Sales", "ChildItems": [{"Id": 4, "Name": "SAL0", "ExtraInfo": "person_id=9"}, None]},
+        {"id": 7, "name": "ADM", "childItems": None, "deleted": False},
+        {"Id": 8, "Name": "gone", "Deleted": True},
+        {"Id": 9, "Name": "Visma", "ExtraInfo": "app://x", "ChildItems": []},
+    ]
+    expected = (ListItem(id=4, name="SAL0"), ListItem(id=7, name="ADM"), ListItem(id=9, name="Visma", url="app://x"))
+
+    for exchange in REST.get_list(ListName.ASSOCIATES):
+        assert expected == read(exchange, nested)
+        assert read(exchange, None) is None
+
+
+def test_deep_list_is_read_or_refused() -> None:
+    """Nesting cannot exhaust the stack."""
+    own, _ = REST.get_list(ListName.ASSOCIATES)
+    for depth in (50, 100_000):
+        body = '[{"Id":1,"Name":"x","ChildItems":' * depth + "[]" + "}]" * depth
+        try:
+            found = read(own, body.encode())
+        except MalformedResponse:
+            assert depth == 100_000
+        else:
+            assert (ListItem(id=1, name="x"),) == found
+    with pytest.raises(MalformedResponse):
+        read(own, ('[{"ChildItems":' * 450 + "[]" + "}]" * 450).encode())
+
+
+@pytest.mark.parametrize("body", [b"<html></html>", {"Id": 1}, [{"Id": "x"}], [7], [{"ChildItems": {}}]])
+def test_what_is_no_list(body: Any) -> None:
+    """A page for people, one object or wrong types are no list."""
+    for exchange in REST.get_list(ListName.USER_GROUPS):
+        with pytest.raises(MalformedResponse):
+            read(exchange, body)

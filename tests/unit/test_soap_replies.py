@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from erpsyncd.domain.connections import ListedConnection
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import MalformedResponse, RemoteError
@@ -196,6 +197,31 @@ def test_listing_is_flat_and_without_the_deleted() -> None:
         ListedConnection(erp_connection_id=1, display_name="one", connection_id="guid-1"),
         ListedConnection(erp_connection_id=4, display_name="below", connection_id="guid-4"),
     ) == read(SOAP.list_connections(), soap_body("GetList", f"<Response>{inner}</Response>"))
+
+
+def entry(number: int, name: str, more: str = "") -> str:
+    return item(number, name, f"<ExtraInfo>person_id=9&amp;contact_id=0</ExtraInfo>{more}")
+
+
+def test_list_of_names_is_flat_and_without_headings() -> None:
+    """A heading has the number of a group, so it is never taken for an associate; what is deleted is left out."""
+    below = entry(4, "SAL0") + entry(5, "gone", "<Deleted>true</Deleted>")
+    deeper = item(3, "Team", f"<ChildItems>{entry(6, 'SAL1')}</ChildItems>")
+    inner = (
+        item(2, "Sales", f"<ChildItems>{below}{deeper}</ChildItems>")
+        + entry(7, "ADM")
+        + item(0, "none")
+        + item(8, "")
+        + item(9, "Visma", "<ExtraInfo>app://x</ExtraInfo>")
+    )
+    (exchange,) = SOAP.get_list(ListName.ASSOCIATES)
+
+    assert (
+        ListItem(id=4, name="SAL0"),
+        ListItem(id=6, name="SAL1"),
+        ListItem(id=7, name="ADM"),
+        ListItem(id=9, name="Visma", url="app://x"),
+    ) == read(exchange, soap_body("GetList", f"<Response>{inner}</Response>"))
 
 
 @pytest.mark.parametrize("inner", [f"<Response {NIL}/>", ""])

@@ -17,6 +17,7 @@ from erpsyncd.domain.drift import Drift, KnownDrift
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.intents import Intent, Lease, Moment
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference, Secret
@@ -44,6 +45,10 @@ class TenantApi(Protocol):
 
     async def list_connections(self) -> tuple[ListedConnection, ...]:
         """Return every connection that is not deleted, without config fields."""
+        ...
+
+    async def get_list(self, name: ListName) -> tuple[ListItem, ...]:
+        """Return what a list holds, headings and deleted items left out; an id may stand there twice."""
         ...
 
     async def get_connection(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> ErpConnection | None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.ports import BeforeSend
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
-from erpsyncd.errors import MalformedResponse, RemoteError, RemoteFault, Unauthorized
+from erpsyncd.errors import MalformedResponse, RemoteError, RemoteFault, RemoteNotFound, Unauthorized
 from erpsyncd.netserver.authentication import Session
 from erpsyncd.netserver.calls import Endpoint, Exchange, Reply, hiding
 from erpsyncd.netserver.failures import NOT_FOUND_FAULT, SessionLost
@@ -27,6 +28,10 @@ class Dialect(Protocol):
 
     def list_connections(self) -> Exchange[tuple[ListedConnection, ...] | None]:
         """List what is not deleted."""
+        ...
+
+    def get_list(self, name: ListName) -> tuple[Exchange[tuple[ListItem, ...] | None], ...]:
+        """Read a list of names; each further way is for who does not have the one before."""
         ...
 
     def get_connection(self, erp_connection_id: int) -> Exchange[ErpConnection | None]:
@@ -121,6 +126,16 @@ class NetServerApi:
             if by_id.setdefault(each.erp_connection_id, each) != each:
                 raise _malformed(exchange, f"lists two different connections as {each.erp_connection_id}")
         return tuple(by_id.values())
+
+    async def get_list(self, name: ListName) -> tuple[ListItem, ...]:
+        """Return what a list of the tenant holds, without what is deleted."""
+        *others, last = self._dialect.get_list(name)
+        for exchange in others:
+            try:
+                return _present(exchange, await self._run(exchange))
+            except RemoteNotFound:
+                continue
+        return _present(last, await self._run(last))
 
     async def get_connection(self, erp_connection_id: int, hidden: tuple[Secret, ...] = ()) -> ErpConnection | None:
         """Return one connection; None when the tenant says it has none, or says nothing."""

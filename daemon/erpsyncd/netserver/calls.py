@@ -49,6 +49,9 @@ class Call:
 
     endpoint: Endpoint
     headers: Mapping[str, str] = field(repr=False)
+    method: str = "POST"
+    """GET where REST has something to read at an address of its own: it runs no operation of an agent."""
+
     body: bytes = field(default=b"", repr=False)
     secrets: tuple[Secret, ...] = field(default=(), repr=False)
     """What must not come back in a message, should the tenant repeat it to us."""

@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from erpsyncd.domain.connections import ConnectionSpec, ErpConnection, ListedConnection
+from erpsyncd.domain.lists import ListItem
 from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange
 
 T = TypeVar("T")
@@ -232,3 +233,17 @@ MDO_LIST_ITEM: Carrier[tuple[ListedConnection, ...]] = Carrier(
     ),
     _list_item,
 )
+
+
+def _list_entry(values: Values) -> tuple[ListItem, ...]:
+    """Return the item and everything below it. What holds others is a heading, whose number is another table's."""
+    below = tuple(found for items in values["ChildItems"] for found in items)
+    if below or values["Deleted"] or values["Id"] <= 0 or not values["Name"]:
+        return below
+    extra = values["ExtraInfo"]
+    # Of an associate it is something else: `person_id=9&contact_id=0`.
+    return (ListItem(id=values["Id"], name=values["Name"], url=extra if "://" in extra else ""),)
+
+
+#: The same type, read for its names.
+MDO_LIST_ENTRY: Carrier[tuple[ListItem, ...]] = Carrier("MDOListItem", MDO_LIST_ITEM.members, _list_entry)

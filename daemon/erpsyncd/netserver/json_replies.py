@@ -101,7 +101,7 @@ def read_result(document: Any, carrier: Carrier[T]) -> T:
 
 @lru_cache(maxsize=64)
 def _carrier_reader(carrier: Carrier[T]) -> Callable[[Any], T]:
-    readers = [(member.name, _member_reader(member)) for member in carrier.members]
+    readers: list[tuple[str, Callable[[Any], Any]]] = []
 
     def read(document: Any) -> T:
         if not isinstance(document, dict):
@@ -118,13 +118,16 @@ def _carrier_reader(carrier: Carrier[T]) -> Callable[[Any], T]:
             values[WHOLE] = whole_document(document)
         return carrier.build(values)
 
+    readers += [(member.name, _member_reader(member, read)) for member in carrier.members]
     return read
 
 
-def _member_reader(member: Member) -> Callable[[Any], Any]:
-    if member.of is None:
+def _member_reader(member: Member, read_owner: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
+    """Return what reads a member; a list of carriers that are not said is of its owner's kind."""
+    if member.of is None and member.kind is not Kind.CARRIERS:
         return _READERS[member.kind]
-    read = _carrier_reader(member.of)
+    read = read_owner if member.of is None else _carrier_reader(member.of)
+    assert read is not None, "no operation answers with itself"
     if member.kind is Kind.CARRIER:
         return read
     return lambda value: tuple(read(each) for each in _array(value) if each is not None)

@@ -9,8 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.lists import ListItem
 from erpsyncd.domain.results import PluginResponse
-from erpsyncd.netserver.carriers import ERP_CONNECTION, MDO_LIST_ITEM, PLUGIN_RESPONSE, Carrier, Kind, Member, Values
+from erpsyncd.netserver.carriers import (
+    ERP_CONNECTION,
+    MDO_LIST_ENTRY,
+    MDO_LIST_ITEM,
+    PLUGIN_RESPONSE,
+    Carrier,
+    Kind,
+    Member,
+    Values,
+)
 
 T = TypeVar("T")
 
@@ -124,6 +134,13 @@ GET_LIST: Operation[tuple[tuple[ListedConnection, ...], ...] | None] = Operation
     "GetList",
     (Member("Name", Kind.TEXT), Member("ForceFlatList", Kind.BOOL), Member("OnlyHistory", Kind.BOOL)),
     Carrier("GetListResponse", _response(MDO_LIST_ITEM, Kind.CARRIERS), _only),
+)
+#: Any other list, for its names. REST has it at an address of its own, too, which is read with GET.
+GET_ENTRIES: Operation[tuple[tuple[ListItem, ...], ...] | None] = Operation(
+    GET_LIST.agent,
+    GET_LIST.name,
+    GET_LIST.parameters,
+    Carrier("GetListResponse", _response(MDO_LIST_ENTRY, Kind.CARRIERS), _only),
 )
 #: REST only.
 GET_ALL_CONNECTIONS: Operation[tuple[ErpConnection, ...] | None] = Operation(

@@ -1,4 +1,4 @@
-"""The port's operations as REST exchanges: always POST, parameters wrapped under the vendor's names.
+"""The port's operations as REST exchanges: POST, parameters wrapped under the vendor's names; a list is a GET.
 
 The credential of a call is what stands behind the scheme in its Authorization header; a ticket goes as it is.
 
@@ -11,10 +11,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Credentials, TenantSpec
@@ -30,6 +32,7 @@ from erpsyncd.netserver.operations import (
     GET_ALL_CONNECTIONS,
     GET_CONNECTION,
     GET_CONNECTION_STARTUP_ERRORS,
+    GET_ENTRIES,
     HAS_CONNECTIONS,
     LOCALIZED,
     SAVE_CONNECTION,
@@ -118,6 +121,18 @@ class RestDialect:
         """Start the sync engine."""
         return with_safe_explanations(self._exchange(SYNC_ALL, None, repeatable=False))
 
+    def get_list(self, name: ListName) -> tuple[Exchange[tuple[ListItem, ...] | None], ...]:
+        """Read a list of names: at its own address, else, where there is no such address, as the agent's operation."""
+        agent = self._exchange(GET_ENTRIES, {"Name": name.value, "ForceFlatList": True, "OnlyHistory": False})
+        address = replace(agent.endpoint, url=f"{self._base}/MDOList/{name}")
+        own = Exchange(
+            endpoint=address,
+            repeatable=True,
+            write=lambda credential: replace(self._write(address, None, {}, credential), method="GET"),
+            read=agent.read,
+        )
+        return _flat(own), _flat(agent)
+
     def _exchange(
         self, operation: Operation[T], parameters: Mapping[str, Any] | None, *, repeatable: bool = True
     ) -> Exchange[T]:
@@ -178,9 +193,19 @@ class RestDialect:
         if not problem:
             try:
                 return read_result(document, operation.reply)
-            except Unreadable as exc:
+            except (Unreadable, RecursionError) as exc:
                 problem = str(exc)
         raise unreadable(call, reply, problem, parsed=parsed)
+
+
+def _flat(listing: Exchange[tuple[tuple[T, ...], ...] | None]) -> Exchange[tuple[T, ...] | None]:
+    """Return the same with what stands under headings beside what does not."""
+
+    def read(call: Call, reply: Reply) -> tuple[T, ...] | None:
+        items = listing.read(call, reply)
+        return None if items is None else tuple(found for item in items for found in item)
+
+    return Exchange(endpoint=listing.endpoint, repeatable=listing.repeatable, write=listing.write, read=read)
 
 
 def _listed(connection: ErpConnection) -> ListedConnection:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from erpsyncd.domain.connections import ErpConnection, ListedConnection
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Credentials, TenantSpec
@@ -21,6 +22,7 @@ from erpsyncd.netserver.operations import (
     DELETE_CONNECTION,
     GET_CONNECTION,
     GET_CONNECTION_STARTUP_ERRORS,
+    GET_ENTRIES,
     GET_LIST,
     HAS_CONNECTIONS,
     LOCALIZED,
@@ -76,9 +78,14 @@ class SoapDialect:
 
     def list_connections(self) -> Exchange[tuple[ListedConnection, ...] | None]:
         """Read the MDO list; headings are neither asked for nor taken for connections."""
-        listing = self._none_or_more(GET_LIST, (_CONNECTIONS_LIST, True, False))
+        return self._flat(self._none_or_more(GET_LIST, (_CONNECTIONS_LIST, True, False)))
 
-        def read(call: Call, reply: Reply) -> tuple[ListedConnection, ...] | None:
+    def get_list(self, name: ListName) -> tuple[Exchange[tuple[ListItem, ...] | None], ...]:
+        """Read a list of names. There is one way."""
+        return (self._flat(self._none_or_more(GET_ENTRIES, (name.value, True, False))),)
+
+    def _flat(self, listing: Exchange[tuple[tuple[T, ...], ...] | None]) -> Exchange[tuple[T, ...] | None]:
+        def read(call: Call, reply: Reply) -> tuple[T, ...] | None:
             items = listing.read(call, reply)
             return None if items is None else tuple(found for item in items for found in item)
 

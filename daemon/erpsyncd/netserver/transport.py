@@ -100,7 +100,7 @@ class Transport:
             RemoteRejected: a read-only transport was given something that writes; it was not sent.
         """
         self._refuse_writing(call)
-        return await self._perform("POST", call, before_send)
+        return await self._perform(call.method, call, before_send)
 
     async def fetch(self, endpoint: Endpoint) -> Reply:
         """GET a document, such as a WSDL: as `send` in everything else, and no credential goes with it."""
@@ -128,7 +128,9 @@ class Transport:
         return reply
 
     def _refuse_writing(self, call: Call) -> None:
-        if self._allowed is not None and call.wire_operation not in self._allowed:
+        if self._allowed is None or call.method == "GET":
+            return
+        if call.wire_operation not in self._allowed:
             message = f"not sent: a read-only client does not pass {call.wire_operation or 'a nameless operation'}"
             raise RemoteRejected(call.endpoint.operation, message, effect=Effect.NEVER_SENT)
 

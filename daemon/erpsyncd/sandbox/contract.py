@@ -98,23 +98,29 @@ PLUGIN_RESPONSE = Record(
     )
 )
 
-MDO_LIST_ITEM = Record(
-    members=(
-        *CARRIER,
-        ("Id", INT),
-        ("Name", STRING),
-        ("ToolTip", STRING),
-        ("Deleted", BOOLEAN),
-        ("Rank", INT),
-        ("Type", STRING),
-        ("ChildItems", OPAQUE),
-        ("IconHint", STRING),
-        ("ColorBlock", INT),
-        ("ExtraInfo", STRING),
-        ("StyleHint", STRING),
-        ("FullName", STRING),
+
+def _mdo_list_item(below: Kind) -> Record:
+    return Record(
+        members=(
+            *CARRIER,
+            ("Id", INT),
+            ("Name", STRING),
+            ("ToolTip", STRING),
+            ("Deleted", BOOLEAN),
+            ("Rank", INT),
+            ("Type", STRING),
+            ("ChildItems", below),
+            ("IconHint", STRING),
+            ("ColorBlock", INT),
+            ("ExtraInfo", STRING),
+            ("StyleHint", STRING),
+            ("FullName", STRING),
+        )
     )
-)
+
+
+#: The carrier holds itself without end; headings with what stands below them is all that is ever written.
+MDO_LIST_ITEM = _mdo_list_item(Many(item="MDOListItem", kind=_mdo_list_item(OPAQUE)))
 
 PRINCIPAL = Record(
     members=(
@@ -212,7 +218,6 @@ _ALL = (
         "GetList",
         (("Name", STRING), ("ForceFlatList", BOOLEAN), ("AdditionalInfo", STRING), ("OnlyHistory", BOOLEAN)),
         Many(item="MDOListItem", kind=MDO_LIST_ITEM),
-        rest=False,
     ),
 )
 OPERATIONS = {(operation.agent, operation.name): operation for operation in _ALL}

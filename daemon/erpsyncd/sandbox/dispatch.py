@@ -22,6 +22,7 @@ Hook = Callable[[Call], Action | None]
 
 _SOAP = re.compile(r"/(?P<tenant>[^/]+)/Remote/Services(?P<services>\d{1,4})/(?P<agent>\w+)\.svc", re.IGNORECASE)
 _REST = re.compile(r"/(?P<tenant>[^/]+)/api/v1/Agents/(?P<agent>\w+)/(?P<operation>\w+)/?", re.IGNORECASE)
+_LIST = re.compile(r"/(?P<tenant>[^/]+)/api/v1/MDOList/(?P<name>\w+)/?", re.IGNORECASE)
 _VERSION = re.compile(r"/(?P<tenant>[^/]+)/api/?", re.IGNORECASE)
 RESERVED = "_sandbox"
 
@@ -84,9 +85,8 @@ class Dispatcher:
 
     def tenant_of(self, path: str) -> str | None:
         """Return the lower case tenant that a path belongs to, if it is an address of this sandbox."""
-        match = _SOAP.fullmatch(path) or _REST.fullmatch(path) or _VERSION.fullmatch(path)
-        match = match or states.STATE_PATH.fullmatch(path)
-        return match["tenant"].lower() if match else None
+        found = (address.fullmatch(path) for address in (_SOAP, _REST, _LIST, _VERSION, states.STATE_PATH))
+        return next((match["tenant"].lower() for match in found if match), None)
 
     def answer(self, request: Request) -> Reply | Hangup:
         """Answer one request."""
@@ -96,6 +96,8 @@ class Dispatcher:
             return self._answer_rest(request, match)
         if match := states.STATE_PATH.fullmatch(request.path):
             return self._answer_state(request, match["tenant"])
+        if match := _LIST.fullmatch(request.path):
+            return self._answer_list(request, match)
         match = _VERSION.fullmatch(request.path)
         if match and self.tenants.find(match["tenant"]):
             return self._answer_version(request, match["tenant"])
@@ -139,6 +141,19 @@ class Dispatcher:
         course = _Course(dispatcher=self, tenant=tenant, call=call)
         return course.run(
             lambda: states.state_reply(tenant.options.online, request, asked_for=name, base_url=self.base_url)
+        )
+
+    def _answer_list(self, request: Request, match: re.Match[str]) -> Reply | Hangup:
+        tenant = self.tenants.find(match["tenant"])
+        if tenant is None or not tenant.options.list_addresses:
+            return html_reply(404, "File or directory not found.")
+        call = _call(tenant, request, services=None, agent="MDO", operation="GetList")
+        course = _Course(dispatcher=self, tenant=tenant, call=call)
+        return course.run(
+            lambda: (
+                states.turned_away(tenant.options.online, request)
+                or rest.answer_list(tenant, request, match["name"], course.work)
+            )
         )
 
     def _answer_version(self, request: Request, tenant: str) -> Reply:

@@ -99,6 +99,14 @@ class SandboxTenant:
     connectors: Mapping[int, SandboxConnector] = field(default_factory=_connectors)
     user_groups: Mapping[int, str] = field(default_factory=lambda: {1: "Sales", 2: "Support", 3: "Finance"})
     associates: Mapping[int, str] = field(default_factory=lambda: {1: "sandbox", 2: "reader"})
+    headings: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Associates by the user group that the list shows them under, though a flat one was asked for."""
+
+    deleted_items: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """What the lists (`erpconnectors`, `usergroup`, `associate`) show as deleted."""
+
+    list_addresses: bool = True
+    """Whether REST has lists at addresses of their own, beside the MDO agent."""
 
     services: frozenset[int] = ALL_SERVICES
     """The ServicesNN that exist here; current installations have nothing below 84."""

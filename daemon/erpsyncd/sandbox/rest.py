@@ -1,4 +1,4 @@
-"""One REST call of an agent: from the HTTP request to the JSON answer."""
+"""One REST call of an agent, or for a list: from the HTTP request to the JSON answer."""
 
 from __future__ import annotations
 
@@ -40,13 +40,43 @@ def find_operation(agent: str, name: str) -> Operation | None:
 
 
 def answer(tenant: TenantState, request: Request, operation: Operation | None, work: Work) -> Reply:
-    """Answer one REST request."""
+    """Answer one REST request of an agent."""
     if operation is not None and operation.name in tenant.options.lacks:
         operation = None
+
+    def checked() -> Operation:
+        found = _existing(request, operation)
+        _refuse_method(request, found)
+        return found
+
+    return _answered(tenant, request, checked, lambda found: work(found, _arguments(found, request)))
+
+
+def answer_list(tenant: TenantState, request: Request, name: str, work: Work) -> Reply:
+    """Answer a GET for a list, which is what the MDO agent's GetList answers, too."""
+
+    def checked() -> Operation:
+        if request.method != "GET":
+            message = "The requested resource does not support this method."
+            raise Refused(json_reply({"Message": message}, 405, Allow="GET"))
+        return OPERATIONS["MDO", "GetList"]
+
+    return _answered(
+        tenant, request, checked, lambda found: work(found, {**defaults_of(found.arguments), "Name": name})
+    )
+
+
+def _answered(
+    tenant: TenantState,
+    request: Request,
+    check: Callable[[], Operation],
+    work: Callable[[Operation], dict[str, Any]],
+) -> Reply:
     try:
-        checked = _checked(request, operation)
+        checked = check()
+        _refuse_accept(request)
         _authenticate(tenant, request)
-        values = work(checked, _arguments(checked, request))
+        values = work(checked)
     except Refused as refused:
         return refused.reply
     except SessionProblem:
@@ -58,20 +88,26 @@ def answer(tenant: TenantState, request: Request, operation: Operation | None, w
     return json_reply(_selected(_translated(values["Response"], request), request.parameter("$select")))
 
 
-def _checked(request: Request, operation: Operation | None) -> Operation:
+def _existing(request: Request, operation: Operation | None) -> Operation:
     """Return the operation to run; raise `Refused` where none is."""
     if operation is None:
         message = f"No HTTP resource was found that matches the request URI '{request.path}'."
         raise Refused(json_reply({"Message": message}, 404))
+    return operation
+
+
+def _refuse_method(request: Request, operation: Operation) -> None:
     if request.method == "GET":
         # A GET describes the method and does not run it.
         raise Refused(html_reply(200, f"{operation.agent} Agent: {operation.name}. Use POST to run it."))
     if request.method != "POST":
         message = "The requested resource does not support this method."
         raise Refused(json_reply({"Message": message}, 405, Allow="GET, POST"))
+
+
+def _refuse_accept(request: Request) -> None:
     if request.header("accept") and not request.accepts(*_JSON, "application/*", "*/*"):
         raise Refused(html_reply(406, "Not Acceptable"))
-    return operation
 
 
 def _authenticate(tenant: TenantState, request: Request) -> None:

@@ -14,6 +14,7 @@ from erpsyncd.sandbox.changes import ChangeLog
 from erpsyncd.sandbox.config_values import kept, readable
 from erpsyncd.sandbox.connections import ConnectionTable, CursorRewind, SandboxConnection, guid_text, plain
 from erpsyncd.sandbox.guards import accepts, check_connector, check_save
+from erpsyncd.sandbox.lists import list_item, name_list
 from erpsyncd.sandbox.options import Absent, SandboxTenant
 from erpsyncd.sandbox.plugin import startup_errors, sync_all
 from erpsyncd.sandbox.problems import NotFoundProblem, Problem, SessionProblem
@@ -244,15 +245,9 @@ class TenantState:
         match (arguments["Name"] or "").casefold():
             case "erpconnections":
                 live = [row for row in self._table.rows.values() if not row.deleted]
-                items = [_list_item(row.erp_connection_id, row.display_name, self._guid(row)) for row in live]
-            case "erpconnectors":
-                items = [
-                    _list_item(key, connector.name, connector.url) for key, connector in options.connectors.items()
-                ]
-            case "usergroup":
-                items = [_list_item(key, name) for key, name in options.user_groups.items()]
-            case "associate":
-                items = [_list_item(key, name) for key, name in options.associates.items()]
+                items = [list_item(row.erp_connection_id, row.display_name, self._guid(row)) for row in live]
+            case "erpconnectors" | "usergroup" | "associate" as name:
+                items = name_list(options, name)
             case unknown:
                 raise Problem("SoInvalidArgumentException", f"There is no MDO provider named '{unknown}'.")
         return {"Response": items}
@@ -286,12 +281,6 @@ class TenantState:
         if left:
             self.configure(**{counter: left - 1})
         return left > 0
-
-
-def _list_item(identity: int, name: str, extra: str = "") -> dict[str, Any]:
-    texts = {"ToolTip": "", "Type": None, "ChildItems": None, "IconHint": "", "StyleHint": "", "FullName": name}
-    numbers = {"Id": identity, "Deleted": False, "Rank": identity, "ColorBlock": 0}
-    return {"TableRight": None, "FieldProperties": None, "Name": name, "ExtraInfo": extra, **texts, **numbers}
 
 
 def _principal(user: str) -> dict[str, Any]:

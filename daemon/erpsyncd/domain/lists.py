@@ -1,0 +1,136 @@
+"""A tenant's lists of connectors, groups and associates, and what a name in them stands for. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from erpsyncd.domain.connections import first_translation, name_variants
+from erpsyncd.errors import NameAmbiguous, NameUnknown
+
+_MOST_CANDIDATES = 5
+
+
+class ListName(StrEnum):
+    """A list that names are looked up in, as the vendor calls it (domain.md §4.7)."""
+
+    CONNECTORS = "erpconnectors"
+    USER_GROUPS = "usergroup"
+    ASSOCIATES = "associate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListItem:
+    """One line of a list: what it is called, and the number that a connection is saved with."""
+
+    id: int
+    name: str
+    """May be multi-language: `US:"Sales";NO:"Salg"`."""
+
+    url: str = ""
+    """Of a connector; empty for everything else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantList:
+    """A list as it was read at some moment."""
+
+    name: ListName
+    items: tuple[ListItem, ...]
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How messages speak of what a list holds."""
+
+    one: str
+    by_id: str
+    """The document key that takes the number instead."""
+
+
+_KINDS = {
+    ListName.CONNECTORS: _Kind("connector", "erp_connector_id"),
+    ListName.USER_GROUPS: _Kind("user group", "user_group_access_ids"),
+    ListName.ASSOCIATES: _Kind("associate", "associate_access_ids"),
+}
+
+
+def find_id(wanted: str, listed: TenantList) -> int:
+    """Return the id of what is called `wanted`, in any of its languages, or has it for its URL.
+
+    A name that is there letter by letter goes before one that differs in case.
+
+    Raises:
+        NameUnknown: nothing is called that; the message has what resembles it.
+        NameAmbiguous: several are; the message has the id and name of each.
+    """
+    for found in _attempts(wanted, listed):
+        by_id = {item.id: item for item in found}
+        if len(by_id) > 1:
+            raise _ambiguous(wanted, listed.name, tuple(by_id.values()))
+        if by_id:
+            return next(iter(by_id))
+    raise _unknown(wanted, listed)
+
+
+def _attempts(wanted: str, listed: TenantList) -> Iterable[tuple[ListItem, ...]]:
+    if "://" in wanted:
+        url = comparable_url(wanted)
+        yield tuple(item for item in listed.items if item.url and comparable_url(item.url) == url)
+    names = name_variants(wanted)
+    yield tuple(item for item in listed.items if not names.isdisjoint(name_variants(item.name)))
+    folded = _folded(names)
+    yield tuple(item for item in listed.items if not folded.isdisjoint(_folded(name_variants(item.name))))
+
+
+def _folded(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.strip().casefold() for name in names)
+
+
+def comparable_url(url: str) -> str:
+    """Return an address with what does not distinguish it made equal: the case of scheme and host, a last slash."""
+    scheme, _, rest = url.strip().partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme.lower()}://{host.lower()}{slash}{path}".rstrip("/")
+
+
+def _ambiguous(wanted: str, name: ListName, found: tuple[ListItem, ...]) -> NameAmbiguous:
+    kind = _KINDS[name]
+    candidates = ", ".join(f"{item.id} {_shown(item)}" for item in found[:_MOST_CANDIDATES])
+    more = f" and {len(found) - _MOST_CANDIDATES} more" if len(found) > _MOST_CANDIDATES else ""
+    return NameAmbiguous(
+        f"the tenant has {len(found)} {kind.one}s {wanted!r}: {candidates}{more}; rename one in the CRM, or give the "
+        f"number as {kind.by_id}"
+    )
+
+
+def _unknown(wanted: str, listed: TenantList) -> NameUnknown:
+    kind = _KINDS[listed.name]
+    return NameUnknown(
+        f"the tenant has no {kind.one} {wanted!r}{_resembling(wanted, listed)}; write it as the CRM shows it, create "
+        f"it there, or give the number as {kind.by_id}"
+    )
+
+
+def _resembling(wanted: str, listed: TenantList) -> str:
+    """Return what was perhaps meant; of a short list, all that there is."""
+    items = {variant.casefold(): item for item in listed.items for variant in (*name_variants(item.name), item.url)}
+    items.pop("", None)
+    close = difflib.get_close_matches(wanted.casefold(), items, n=_MOST_CANDIDATES, cutoff=0.6)
+    meant = dict.fromkeys(items[name] for name in close)
+    if meant:
+        return f" (perhaps {' or '.join(map(_shown, meant))})"
+    if not listed.items:
+        return " (it lists none at all, or none to this user)"
+    if len(listed.items) <= _MOST_CANDIDATES:
+        return f" (it has {', '.join(_shown(item) for item in listed.items)})"
+    return ""
+
+
+def _shown(item: ListItem) -> str:
+    name = repr(first_translation(item.name))
+    return f"{name} ({item.url})" if item.url else name
