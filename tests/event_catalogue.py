@@ -33,6 +33,8 @@ MEANING: Mapping[str, str] = {
     "drift.adopted": "A connection is described now as its tenant has it, because somebody decided so.",
     "drift.stubborn": "Ours was pushed over a drift, and the tenant altered it at once; no policy repeats that.",
     "history.pruned": "Records older than `retention.days` were deleted.",
+    "list.changed": "A list of connectors, groups or associates has changed; so many connections became due.",
+    "list.failed": "A list that names are looked up in could not be read again; what was read before stays.",
     "operation.missing": "A tenant does not have an operation, which is no failure; told once, until it is otherwise.",
     "plan.refused": "A safety limit stopped a tenant's pass before any write.",
     "run.failed": "A run ended because of the store, or because another process has it.",

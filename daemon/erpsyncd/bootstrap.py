@@ -281,6 +281,7 @@ def policy_of(settings: Settings) -> Policy:
         backoff_longest=settings.backoff.longest,
         breaker_failures=settings.breaker.failures,
         breaker_park=settings.breaker.park,
+        list_lifetime=settings.schedule.lists,
         checks_enabled=settings.checks.enabled,
         check_interval=settings.schedule.quote_check,
         drift_interval=settings.schedule.drift,

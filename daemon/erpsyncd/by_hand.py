@@ -110,6 +110,7 @@ def _known(view: ConnectionView) -> KnownConnection:
         key=view.key,
         # What was deleted there has a key that stays its own, and no name that could be mistaken.
         erp_connector_id=0 if deleted else view.erp_connector_id,
+        erp_connector=None if deleted else view.erp_connector,
         display_name=view.display_name,
         erp_connection_id=None if deleted else view.erp_connection_id,
     )

@@ -23,6 +23,7 @@ DaemonError
    ├─ CarefulSaveFailed      a connector refused, or a step failed; what stands in the tenant is part of the message
    ├─ NameUnknown            a name is in no list of the tenant
    ├─ NameAmbiguous          a name stands for several things there
+   ├─ NameTaken              two connections turn out to be of one connector and name
    ├─ ConnectorMoved         a connector's name stands for another one than was pushed
    ├─ Undecided              replaced, missing, exists: an operator has to decide
    ├─ NotAdopted             what a tenant shows cannot become what is described
@@ -254,6 +255,12 @@ class NameAmbiguous(ConnectionFailed):
     """A name stands for several things in the tenant's list."""
 
     error_class = "name_ambiguous"
+
+
+class NameTaken(ConnectionFailed):
+    """A connector's name stands for one with which another connection has the same display name."""
+
+    error_class = "name_taken"
 
 
 class ConnectorMoved(ConnectionFailed):

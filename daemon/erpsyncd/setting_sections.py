@@ -173,6 +173,10 @@ class ScheduleSettings(_Section):
     """How old the last look at what a tenant has may get before each of its connections is read again, and
     compared with what was pushed. `0s`: the daemon does not look; `erpsyncd drift` does."""
 
+    lists: Duration = timedelta(hours=1)
+    """How old a tenant's lists of connectors, user groups and associates may get before they are read again, where
+    its connections have any of these by name. A name that is not in them has them read again at once."""
+
     prune: Duration = timedelta(hours=24)
     """How often records older than `retention.days` are deleted."""
 

@@ -53,6 +53,8 @@ def upgrade() -> None:
     """Add what is described and remembered from now on; what is there already has none of it."""
     for table, column in _new_columns():
         op.add_column(table, column)
+    _make_name_index("present AND erp_connector_id <> 0")
+    op.create_index("ix_connections_named", "connections", ["tenant_id"], **_where("names IS NOT NULL"))
     op.create_table(
         "tenant_lists",
         sa.Column("id", ROW_ID, nullable=False),
@@ -100,8 +102,26 @@ def _belonging(table: str, owner: str, column: str, name: str) -> tuple[sa.Const
     )
 
 
+def _make_name_index(condition: str) -> None:
+    """Say anew which connections need a name of their own: not those whose connector is not known yet."""
+    op.drop_index("uq_connections_present_name", "connections")
+    columns = ["tenant_id", "erp_connector_id", "display_name"]
+    op.create_index("uq_connections_present_name", "connections", columns, unique=True, **_where(condition))
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
+
+
 def downgrade() -> None:
-    """Forget them; a tenant of Online cannot be reached until it is imported again."""
+    """Forget them; a tenant of Online cannot be reached until it is imported again.
+
+    Connections whose connector was given by name and never looked up are in no tenant, and nobody would know where to
+    create them: they count as deleted.
+    """
+    op.execute("UPDATE connections SET present = false, state = 'deleted' WHERE present AND erp_connector_id = 0")
+    op.drop_index("ix_connections_named", "connections")
+    _make_name_index("present")
     for table in reversed(TABLES):
         op.drop_table(table)
     for table, column in reversed(_new_columns()):

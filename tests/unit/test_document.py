@@ -18,7 +18,7 @@ from erpsyncd.domain.documents import Document
 from erpsyncd.domain.secrets import Reference, Scheme, Template, parse_template
 from erpsyncd.domain.tenants import Auth, AuthKind, DriftPolicy, Environment, Protocol, TenantSpec
 from erpsyncd.errors import ConfigurationError
-from erpsyncd.service.document import RESERVED_KEYS, read_documents
+from erpsyncd.service.document import read_documents
 from erpsyncd.service.document_references import check_references
 from erpsyncd.service.document_warnings import document_warnings
 from erpsyncd.service.formats import read_content
@@ -222,7 +222,8 @@ def test_the_commented_parts_of_the_example_are_right() -> None:
 
     document = read_documents([("example.toml", text.encode())])
 
-    assert [item.present for item in document.connections] == [True, False]
+    assert [item.present for item in document.connections] == [True, False, True]
+    assert document.connections[2].template.user_groups == ("Sales",)
     assert document.tenants[0].spec.soap_url
     assert "application_token" in document.tenants[0].spec.auth.fields
 
@@ -507,19 +508,61 @@ def test_an_absent_connection_is_checked_as_far_as_it_goes() -> None:
     ]
 
 
-@pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
-def test_reserved_keys(key: str) -> None:
-    """They are refused wherever they stand, with the reason that they come later."""
-    reason = "is reserved: it comes with a later release of erpsyncd"
-    auth = {"kind": "bearer", "token": "t", key: "x"}
-    content = {"tenants": [tenant(**{key: 1}, auth=auth)], "connections": [connection(**{key: 1})], key: 1}
+def test_names_in_the_place_of_ids() -> None:
+    """A connector by name or URL, groups and associates by name: each instead of its ids."""
+    named = {"erp_connector": "Visma", "user_groups": ["Sales", "Support", "Sales"], "associates": ["SAL0"]}
+    [found] = read(connection(erp_connector_id=None, **named)).connections
 
-    assert problems_in(json.dumps(content), "a.json") == [
-        f"a.json: {key}: {reason}",
-        f"a.json: tenants[1].{key}: {reason} (acme)",
-        f"a.json: tenants[1].auth.{key}: {reason} (acme)",
-        f"a.json: connections[1].{key}: {reason} (acme/no)",
+    assert ("Visma", 0) == (found.template.erp_connector, found.template.erp_connector_id)
+    assert (("Sales", "Support"), ("SAL0",)) == (found.template.user_groups, found.template.associates)
+    [beside] = read(connection(user_groups=["Sales"], associate_access_ids=[7])).connections
+    assert ((), ("Sales",), (7,)) == (
+        beside.template.user_group_access_ids,
+        beside.template.user_groups,
+        beside.template.associate_access_ids,
+    )
+
+
+def test_names_and_ids_of_the_same_thing() -> None:
+    """Both forms of one thing are refused, also where they are empty."""
+    both = {"erp_connector": "Visma", "user_groups": [], "user_group_access_ids": [1], "associates": ["A"]}
+
+    assert problems(connection(**both, associate_access_ids=[])) == [
+        "acme.json: connections[1].erp_connector: cannot go with erp_connector_id; give one of the two (acme/no)",
+        "acme.json: connections[1].user_groups: cannot go with user_group_access_ids; give one of the two (acme/no)",
+        "acme.json: connections[1].associates: cannot go with associate_access_ids; give one of the two (acme/no)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "reason"),
+    [
+        ({"erp_connector": 7}, "erp_connector", "must be a text, not a number; put it in quotes"),
+        ({"erp_connector": " "}, "erp_connector", "must not be blank"),
+        ({"erp_connector": "x" * 1024}, "erp_connector", "must not be longer than 1023 characters, but has 1024"),
+        ({"user_groups": "Sales"}, "user_groups", "must be a list of names, not a text"),
+        ({"user_groups": ["a", 7]}, "user_groups[2]", "must be a text, not a number; put it in quotes"),
+        ({"associates": ["a", ""]}, "associates[2]", "must not be blank"),
+        ({"associates": ["x" * 255]}, "associates[1]", "must not be longer than 254 characters, but has 255"),
+        ({"user_groups": None}, "user_groups", "must be a list of names, not nothing (null)"),
+    ],
+)
+def test_names_that_cannot_be_any(given: dict[str, Any], place: str, reason: str) -> None:
+    """Each is told with its place."""
+    more = {"erp_connector_id": None} if "erp_connector" in given else {}
+    entry = connection(**more) | given
+
+    assert problems(entry) == [f"acme.json: connections[1].{place}: {reason} (acme/no)"]
+
+
+def test_one_connector_by_the_same_name() -> None:
+    """Names that are equal but for their case are one connector's, so the display names must differ."""
+    first = connection(erp_connector_id=None, erp_connector="Visma")
+    second = connection(erp_connector_id=None, erp_connector="visma", key="b")
+
+    (problem,) = problems(first, second)
+    assert "has the same tenant, connector and display name" in problem
+    assert 2 == len(read(first, second | {"erp_connector": "File"}).connections)
 
 
 def test_duplicates_inside_the_document() -> None:

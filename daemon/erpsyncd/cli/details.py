@@ -13,6 +13,7 @@ from erpsyncd.domain.explanations import in_language
 from erpsyncd.domain.standing import state_in_words
 from erpsyncd.domain.tenants import DriftPolicy, rest_base, soap_base
 from erpsyncd.store.details import ConnectionDetail, PastOutcome, TenantDetail
+from erpsyncd.store.views import ConnectionView
 
 
 def detail_as_json(detail: ConnectionDetail | TenantDetail) -> dict[str, Any]:
@@ -123,14 +124,26 @@ def _standing(detail: ConnectionDetail) -> Iterator[tuple[str, str]]:
 def _description(detail: ConnectionDetail) -> Iterator[tuple[str, str]]:
     view = detail.view
     yield "Wanted", "present" if view.present else "absent"
-    yield "Connector", str(view.erp_connector_id)
+    yield "Connector", _connector(view)
     yield "Name", view.display_name
     yield "Description", detail.display_description
     yield "Active", "yes" if view.active else "no"
     yield "Open to", "everybody" if detail.all_access else "those named"
-    yield "Groups", ", ".join(map(str, detail.user_group_access_ids))
-    yield "Associates", ", ".join(map(str, detail.associate_access_ids))
+    yield "Groups", _named(detail.user_groups, detail.user_group_access_ids)
+    yield "Associates", _named(detail.associates, detail.associate_access_ids)
     yield "Config fields", _fields(detail.config_fields)
+
+
+def _connector(view: ConnectionView) -> str:
+    if view.erp_connector is None:
+        return str(view.erp_connector_id)
+    return f"{view.erp_connector} ({view.erp_connector_id or 'not looked up yet'})"
+
+
+def _named(names: Sequence[str], ids: Sequence[int]) -> str:
+    """Return who may use it; what is given by name with the ids that the names stood for last."""
+    numbers = ", ".join(map(str, ids))
+    return f"{', '.join(names)} ({numbers or 'not looked up yet'})" if names else numbers
 
 
 def _fields(fields: Mapping[str, str]) -> str:

@@ -33,7 +33,7 @@ from erpsyncd.domain.tenants import AUTH_FIELDS, AuthKind, DriftPolicy, Environm
 from erpsyncd.service.description import OPTIONAL
 
 _IDS = many(NUMBER)
-_PLAIN: Schema = {"type": ["string", "number", "boolean", "array", "null"], "items": NUMBER}
+_PLAIN: Schema = {"type": ["string", "number", "boolean", "array", "null"], "items": {"type": ["number", "string"]}}
 _NOTHING: Schema = {"const": None}
 _CONFIG_FIELD: Schema = {"type": "string", "pattern": rf"^{CONFIG_PREFIX.replace('.', '[.]')}"}
 
@@ -61,8 +61,8 @@ CHECK_DETAIL = record(**CHECK["properties"], response=or_null(many_or_one(FOREIG
 #: The fields of a connection that are no secrets.
 _PLAIN_FIELDS = [field.name for field in fields(ConnectionSpec) if field.name != "config_fields"]
 _FIELD_CHANGES = many(
-    told("of what is no secret", record(name=words(*_PLAIN_FIELDS), old=_PLAIN, new=_PLAIN)),
-    told("of a secret", record(name=_CONFIG_FIELD, old=_NOTHING, new=words(SecretChange))),
+    told("of what is no secret", record(name=words(*_PLAIN_FIELDS), old=_PLAIN, new=_PLAIN, names=many(TEXT))),
+    told("of a secret", record(name=_CONFIG_FIELD, old=_NOTHING, new=words(SecretChange), names={"const": []})),
 )
 REPORT = {
     "run_id": COUNT,
@@ -187,6 +187,7 @@ CONNECTION = record(
     erp_connection_id=or_null(NUMBER),
     connection_id=or_null(TEXT),
     erp_connector_id=NUMBER,
+    erp_connector=or_null(TEXT),
     display_name=TEXT,
     active=TRUTH,
     attempts=COUNT,
@@ -223,7 +224,9 @@ CONNECTION_DETAIL = record(
     display_description=TEXT,
     all_access=TRUTH,
     user_group_access_ids=_IDS,
+    user_groups=many(TEXT),
     associate_access_ids=_IDS,
+    associates=many(TEXT),
     config_fields=mapping(HIDDEN),
     revision=COUNT,
     created_at=MOMENT,
@@ -293,16 +296,22 @@ DOCUMENT_TENANT = open_to(
     environment=words(Environment),
     **dict.fromkeys((name for name in OPTIONAL if name != "environment"), TEXT),
 )
-DOCUMENT_CONNECTION = record(
-    tenant=TEXT,
-    key=TEXT,
+#: Each of what can be named is there in one of its two forms.
+DOCUMENT_CONNECTION = open_to(
+    record(
+        tenant=TEXT,
+        key=TEXT,
+        display_name=TEXT,
+        display_description=TEXT,
+        active=TRUTH,
+        all_access=TRUTH,
+        state={"const": "present"},
+        config_fields=mapping(TEXT),
+    ),
     erp_connector_id=NUMBER,
-    display_name=TEXT,
-    display_description=TEXT,
-    active=TRUTH,
-    all_access=TRUTH,
+    erp_connector=TEXT,
     user_group_access_ids=_IDS,
+    user_groups=many(TEXT),
     associate_access_ids=_IDS,
-    state={"const": "present"},
-    config_fields=mapping(TEXT),
+    associates=many(TEXT),
 )

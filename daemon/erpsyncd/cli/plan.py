@@ -119,7 +119,7 @@ def _headline(outcome: Outcome) -> Iterator[str]:
     yield f"{_MARKS[outcome.change]} {outcome.change} {outcome.tenant}/{outcome.key}"
     if outcome.change is ChangeKind.CREATE:
         yield _value(fields["display_name"].new)
-        yield f"(connector {fields['erp_connector_id'].new})"
+        yield f"(connector {fields['erp_connector_id'].new}{_called(fields['erp_connector_id'])})"
     elif outcome.change is ChangeKind.DELETE:
         if fields:
             yield _value(fields["display_name"].old)
@@ -138,10 +138,15 @@ def _field(field: FieldChange) -> str:
     if isinstance(new, tuple):
         before = old if isinstance(old, tuple) else ()
         ids = [f"+{one}" for one in sorted({*new} - {*before})] + [f"-{one}" for one in sorted({*before} - {*new})]
-        return " ".join(ids) or "as it is there already"
+        return f"{' '.join(ids) or 'as it is there already'}{_called(field)}"
     if old is None:
         return _value(new)
     return f"{_value(old)} -> {_value(new)}" if old != new else f"{_value(new)}, as it is there already"
+
+
+def _called(field: FieldChange) -> str:
+    """Return what the document calls that, where it has a name for it."""
+    return f", {', '.join(map(_value, field.names))}" if field.names else ""
 
 
 def _value(value: object) -> str:

@@ -20,6 +20,9 @@ class KnownConnection:
 
     key: str
     erp_connector_id: int
+    erp_connector: str | None = None
+    """By which name it is described. Where no id goes with it yet, it may be any of the tenant's."""
+
     display_name: str
     erp_connection_id: int | None = None
     """Which one of the tenant it is; None where that is not known."""
@@ -71,7 +74,10 @@ def conflict(spec: ConnectionSpec, tenant: str, erp_connection_id: int, known: I
     """Return why this one cannot get a description of its own: another one has its connector and name."""
     names = name_variants(spec.display_name)
     for other in known:
-        if other.erp_connector_id != spec.erp_connector_id or names.isdisjoint(name_variants(other.display_name)):
+        unknown = other.erp_connector is not None and other.erp_connector_id == 0
+        if other.erp_connector_id != spec.erp_connector_id and not unknown:
+            continue
+        if names.isdisjoint(name_variants(other.display_name)):
             continue
         if other.is_unanswered:
             return f"an unanswered create of {other.key!r} may have made it; the next pass settles that"

@@ -30,6 +30,7 @@ An empty GUID is one that is not known. Several go with a number that a tenant h
 
 #: Column widths of the tenant's database (domain.md §4.2).
 MAX_DISPLAY_TEXT = 254
+MAX_URL = 1023
 MAX_CONFIG_KEY = 254
 MAX_CONFIG_VALUE = 1023
 
@@ -80,16 +81,35 @@ class ConnectionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionTemplate:
-    """A `[[connections]]` entry: a spec whose config field values may still be references."""
+    """A `[[connections]]` entry: a spec whose config field values may still be references.
+
+    What is given by name has beside it the ids that the name stood for last; none, or 0, where that is not known yet.
+    """
 
     erp_connector_id: int
+    erp_connector: str | None = None
+    """The connector by its name or URL."""
+
     display_name: str
     display_description: str = ""
     active: bool = True
     all_access: bool = False
     user_group_access_ids: tuple[int, ...] = ()
+    user_groups: tuple[str, ...] = ()
     associate_access_ids: tuple[int, ...] = ()
+    associates: tuple[str, ...] = ()
     config_fields: Mapping[str, Template] = field(default_factory=dict)
+
+    @property
+    def has_names(self) -> bool:
+        """Whether a tenant's lists have to be asked what this is."""
+        return self.erp_connector is not None or bool(self.user_groups or self.associates)
+
+    @property
+    def connectors(self) -> frozenset[int | str]:
+        """What this connector may be known by: its id, its name. Two connections that share one have the same."""
+        known: set[int | str] = {self.erp_connector_id} if self.erp_connector_id else set()
+        return frozenset(known if self.erp_connector is None else known | {self.erp_connector.strip().casefold()})
 
     @property
     def templates(self) -> dict[str, Template]:

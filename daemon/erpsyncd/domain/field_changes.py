@@ -36,6 +36,9 @@ class FieldChange:
     new: FieldValue | SecretChange | None = None
     """What it is to have; None where that is nothing."""
 
+    names: tuple[str, ...] = ()
+    """Where `new` was given by name: what the document calls it."""
+
     def __post_init__(self) -> None:
         """Refuse the value of a secret. Ours is the last place at which it could become readable."""
         if self.name.startswith(CONFIG_PREFIX) and (self.old is not None or not isinstance(self.new, SecretChange)):
@@ -58,10 +61,20 @@ def field_changes(change: Change) -> tuple[FieldChange, ...]:
 def _of_create(create: Create) -> Iterator[FieldChange]:
     spec = create.desired.spec
     assert spec is not None, "a create has a spec"
+    names = _names(create)
     for name, value in spec.plain_fields.items():
-        yield FieldChange(name=name, new=value)
+        yield FieldChange(name=name, new=value, names=names.get(name, ()))
     for key in sorted(spec.config_fields):
         yield FieldChange(name=f"{CONFIG_PREFIX}{key}", new=SecretChange.SET)
+
+
+def _names(change: Create | Update) -> dict[str, tuple[str, ...]]:
+    template = change.desired.stored.template
+    return {
+        "erp_connector_id": () if template.erp_connector is None else (template.erp_connector,),
+        "user_group_access_ids": template.user_groups,
+        "associate_access_ids": template.associates,
+    }
 
 
 def _of_delete(delete: Delete) -> Iterator[FieldChange]:
@@ -76,10 +89,10 @@ def _plain_of_update(update: Update) -> Iterator[FieldChange]:
     """Tell of what changed since the last push, and of what a save overwrites beside it: it replaces everything."""
     spec = update.desired.spec
     assert spec is not None, "an update has a spec"
-    observed = update.observed.spec.plain_fields
+    observed, names = update.observed.spec.plain_fields, _names(update)
     for name, value in spec.plain_fields.items():
         if name in update.fields or not shows(name, observed[name], value):
-            yield FieldChange(name=name, old=observed[name], new=value)
+            yield FieldChange(name=name, old=observed[name], new=value, names=names.get(name, ()))
 
 
 def _secrets_of_update(update: Update) -> Iterator[FieldChange]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from erpsyncd.domain.connections import first_translation, name_variants
+from erpsyncd.domain.connections import (
+    ConnectionRowId,
+    ConnectionTemplate,
+    State,
+    first_translation,
+    name_variants,
+)
 from erpsyncd.errors import NameAmbiguous, NameUnknown
 
 _MOST_CANDIDATES = 5
@@ -57,6 +63,59 @@ _KINDS = {
     ListName.USER_GROUPS: _Kind("user group", "user_group_access_ids"),
     ListName.ASSOCIATES: _Kind("associate", "associate_access_ids"),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedConnection:
+    """A connection with names, as far as these go: its template has no config fields."""
+
+    id: ConnectionRowId
+    state: State
+    template: ConnectionTemplate
+
+
+def names_in(template: ConnectionTemplate) -> dict[ListName, tuple[str, ...]]:
+    """Return what a connection has by name, by the list that knows it."""
+    names = {
+        ListName.CONNECTORS: () if template.erp_connector is None else (template.erp_connector,),
+        ListName.USER_GROUPS: template.user_groups,
+        ListName.ASSOCIATES: template.associates,
+    }
+    return {name: wanted for name, wanted in names.items() if wanted}
+
+
+def with_ids(template: ConnectionTemplate, ids: Mapping[ListName, tuple[int, ...]]) -> ConnectionTemplate:
+    """Return the template with the ids that its names stand for, by the list that they are from."""
+    connector = ids.get(ListName.CONNECTORS, (template.erp_connector_id,))
+    return replace(
+        template,
+        erp_connector_id=connector[0],
+        user_group_access_ids=ids.get(ListName.USER_GROUPS, template.user_group_access_ids),
+        associate_access_ids=ids.get(ListName.ASSOCIATES, template.associate_access_ids),
+    )
+
+
+def is_outdated(named: NamedConnection, listed: TenantList) -> bool:
+    """Say whether a connection has to be looked at again because of a list that changed.
+
+    What failed is, once its names are found: perhaps it failed for them. What is in sync is where they stand for
+    other ids now, or for none, which it has to be told.
+    """
+    wanted = names_in(named.template).get(listed.name, ())
+    try:
+        ids = {listed.name: tuple(find_id(name, listed) for name in wanted)} if wanted else {}
+    except (NameUnknown, NameAmbiguous):
+        return named.state is not State.FAILED
+    now, before = with_ids(named.template, ids), named.template
+    failed = named.state is State.FAILED and bool(wanted)
+    return failed or any(
+        set(new) != set(old)
+        for new, old in (
+            ((now.erp_connector_id,), (before.erp_connector_id,)),
+            (now.user_group_access_ids, before.user_group_access_ids),
+            (now.associate_access_ids, before.associate_access_ids),
+        )
+    )
 
 
 def find_id(wanted: str, listed: TenantList) -> int:

@@ -17,7 +17,7 @@ from erpsyncd.domain.drift import Drift, KnownDrift
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.intents import Intent, Lease, Moment
-from erpsyncd.domain.lists import ListItem, ListName
+from erpsyncd.domain.lists import ListItem, ListName, NamedConnection, TenantList
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference, Secret
@@ -279,6 +279,37 @@ class PassStore(Protocol):
 
     async def connections_by_row_id(self, tenant_id: TenantId, ids: frozenset[int]) -> tuple[StoredConnection, ...]:
         """Return these connections whatever their state; unknown ids are left out."""
+        ...
+
+    async def tenant_lists(self, tenant_id: TenantId) -> tuple[TenantList, ...]:
+        """Return the lists of the tenant that were kept."""
+        ...
+
+    async def keep_list(self, lease: Lease, listed: TenantList, outdated: frozenset[ConnectionRowId]) -> None:
+        """Keep a list in the place of what was kept before; make due whose names stand for something else in it."""
+        ...
+
+    async def forget_lists(self, lease: Lease) -> None:
+        """Forget the lists of a tenant that has no names any more."""
+        ...
+
+    async def has_names(self, tenant_id: TenantId) -> bool:
+        """Say whether any connection of the tenant has something by name."""
+        ...
+
+    async def named_connections(self, tenant_id: TenantId) -> tuple[NamedConnection, ...]:
+        """Return the connections with names that a changed list may make due."""
+        ...
+
+    async def find_namesake(self, connection: StoredConnection) -> str | None:
+        """Return the key of another present connection with this connector's id and, in any language, this name."""
+        ...
+
+    async def record_ids(self, lease: Lease, connection: StoredConnection) -> str | None:
+        """Record what the names of a connection stand for, unless it has a namesake by that, which is returned.
+
+        What was described otherwise since it was read stays as it is.
+        """
         ...
 
     async def owned_ids(self, tenant_id: TenantId) -> Owned:

@@ -137,10 +137,15 @@ class ConnectionPass:
             intent_id=None if uncertain and kind is ChangeKind.CREATE else intent_id,
         )
 
-    async def unknowable(self, stored: StoredConnection, error: ConnectionFailed) -> None:
-        """Record that it cannot be known what is wanted; a careful save that was begun is taken back."""
+    async def unknowable(self, stored: StoredConnection, error: ConnectionFailed | Unauthorized) -> None:
+        """Record that it cannot be known what is wanted; a careful save that was begun is taken back.
+
+        Not where only the tenant did not say which ids its names stand for: the next pass asks it again.
+        """
         kind = ChangeKind.UPDATE if stored.erp_connection_id else ChangeKind.CREATE
-        ended = await self.careful.take_back(stored, error) if self.careful is not None else None
+        ended = None
+        if self.careful is not None and not isinstance(error, RemoteError | Unauthorized | NotTried):
+            ended = await self.careful.take_back(stored, error)
         if ended is None or ended.error is None:
             await self.fail(DesiredConnection(stored=stored, spec=None), error, kind)
         else:

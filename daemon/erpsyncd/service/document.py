@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
 
-from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, ConnectionTemplate, name_variants
+from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, MAX_URL, ConnectionTemplate, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
 from erpsyncd.domain.input_rules import (
     context_problem,
@@ -30,6 +31,7 @@ from erpsyncd.domain.tenants import (
     TenantSpec,
 )
 from erpsyncd.errors import ConfigurationError, Problem
+from erpsyncd.service.document_templates import NAMED, read_blueprints, read_filled
 from erpsyncd.service.formats import Unreadable, read_content
 from erpsyncd.service.tables import TableReader, kind_of
 
@@ -63,24 +65,18 @@ CONNECTION_KEYS = [
     "tenant",
     "key",
     "erp_connector_id",
+    "erp_connector",
     "display_name",
     "display_description",
     "active",
     "all_access",
     "user_group_access_ids",
+    "user_groups",
     "associate_access_ids",
+    "associates",
     "state",
     "config_fields",
 ]
-#: Names that later releases give a meaning; nobody may use them for anything else until then.
-RESERVED_KEYS = frozenset(
-    [
-        "erp_connector",
-        "user_groups",
-        "associates",
-        "templates",
-    ]
-)
 
 
 def read_documents(
@@ -94,15 +90,19 @@ def read_documents(
     Raises:
         ConfigurationError: with every problem of every file and its place; secrets are never repeated.
     """
-    problems: list[str] = []
+    noted: list[list[str]] = [[] for _ in sources]
     tenants: list[DocumentTenant] = []
     connections: list[DocumentConnection] = []
-    for name, content in sources:
-        top = _read_top(name, content, problems)
-        if top:
-            tenants += [_read_tenant(table) for table in top.tables("tenants")]
-            connections += [_read_connection(table) for table in top.tables("connections")]
-    problems += _repeated(tenants, connections)
+    files = zip(sources, noted, strict=True)
+    tops = [top for (name, content), problems in files if (top := _read_top(name, content, problems))]
+    # A template may stand in another file than what it is for.
+    blueprints = read_blueprints([table for top in tops for table in top.tables("templates")], CONNECTION_KEYS)
+    for top in tops:
+        tenants += [_read_tenant(table) for table in top.tables("tenants")]
+        connections += [
+            read_filled(table, blueprints, CONNECTION_KEYS, _read_connection) for table in top.tables("connections")
+        ]
+    problems = [*chain.from_iterable(noted), *_repeated(tenants, connections)]
     if problems:
         if stored_tenants is not None:
             problems += _strangers(tenants, connections, stored_tenants)
@@ -155,7 +155,7 @@ def _read_top(name: str, content: bytes, problems: list[str]) -> TableReader | N
         problems.append(Problem(name, "is empty: it has neither [[tenants]] nor [[connections]]"))
         return None
     top = TableReader(value, f"{name}: ", problems)
-    top.refuse_unknown(("version", "kind", "tenants", "connections"), RESERVED_KEYS)
+    top.refuse_unknown(("version", "kind", "templates", "tenants", "connections"))
     top.choice("kind", (KIND,), default=KIND)
     if top.whole("version", 1, default=VERSION) > VERSION:
         top.refuse("version", "is a newer erpsyncd's; import it with that one")
@@ -165,7 +165,7 @@ def _read_top(name: str, content: bytes, problems: list[str]) -> TableReader | N
 def _read_tenant(table: TableReader) -> DocumentTenant:
     name = table.text("name", name_problem)
     table.label = _label(name)
-    table.refuse_unknown(TENANT_KEYS, RESERVED_KEYS)
+    table.refuse_unknown(TENANT_KEYS)
     protocol = table.choice("protocol", tuple(Protocol), default=Protocol.SOAP)
     environment, context = _read_environment(table)
     url = table.text("url", url_problem, default=None if environment is None else "")
@@ -225,7 +225,7 @@ def _read_auth(table: TableReader | None, *, online: bool) -> Auth:
     if kind in ONLINE_KINDS and not online:
         table.refuse("kind", f'"{kind}" logs in at Online: it needs the tenant\'s environment and context')
     required, optional = AUTH_FIELDS[kind]
-    table.refuse_unknown(("kind", *required, *optional), RESERVED_KEYS)
+    table.refuse_unknown(("kind", *required, *optional))
     names = (*required, *(name for name in optional if name in table))
     fields = {
         # A key in PEM is the one secret that has lines.
@@ -238,10 +238,14 @@ def _read_auth(table: TableReader | None, *, online: bool) -> Auth:
 def _read_connection(table: TableReader) -> DocumentConnection:
     tenant = table.text("tenant", name_problem)
     key = table.text("key", name_problem)
-    table.label = _label(tenant, key)
-    table.refuse_unknown(CONNECTION_KEYS, RESERVED_KEYS)
+    table.label = _label(tenant, key, origin=table.origin)
+    table.refuse_unknown(CONNECTION_KEYS)
+    for name, number in NAMED.items():
+        if name in table and number in table:
+            table.refuse(name, f"cannot go with {number}; give one of the two")
     config = table.table("config_fields") if "config_fields" in table else None
     present = table.choice("state", ("present", "absent"), default="present") != "absent"
+    by_name = "erp_connector" in table
     # An absent one is only deleted: what it was like need not be repeated.
     return DocumentConnection(
         tenant=tenant,
@@ -249,7 +253,8 @@ def _read_connection(table: TableReader) -> DocumentConnection:
         present=present,
         place=table.place,
         template=ConnectionTemplate(
-            erp_connector_id=table.whole("erp_connector_id", 1, default=None if present else 0),
+            erp_connector_id=table.whole("erp_connector_id", 1, default=0 if by_name or not present else None),
+            erp_connector=table.text("erp_connector", title_problem, longest=MAX_URL) if by_name else None,
             display_name=table.text(
                 "display_name", title_problem, longest=MAX_DISPLAY_TEXT, default=None if present else ""
             ),
@@ -257,15 +262,18 @@ def _read_connection(table: TableReader) -> DocumentConnection:
             active=table.truth("active", default=True),
             all_access=table.truth("all_access", default=False),
             user_group_access_ids=table.ids("user_group_access_ids"),
+            user_groups=table.names("user_groups", longest=MAX_DISPLAY_TEXT),
             associate_access_ids=table.ids("associate_access_ids"),
+            associates=table.names("associates", longest=MAX_DISPLAY_TEXT),
             config_fields=config.templates() if config else {},
         ),
     )
 
 
-def _label(*names: str) -> str:
+def _label(*names: str, origin: str = "") -> str:
     """Return ` (acme/visma-no)`, as far as the names are such that a message can show them."""
-    return f" ({'/'.join(names)})" if all(name_problem(name) is None for name in names) else ""
+    shown = "/".join(names) if all(name_problem(name) is None for name in names) else ""
+    return f" ({shown}{origin})".replace("(; ", "(") if shown or origin else ""
 
 
 def _repeated(tenants: Iterable[DocumentTenant], connections: Sequence[DocumentConnection]) -> Iterator[str]:
@@ -277,12 +285,16 @@ def _repeated(tenants: Iterable[DocumentTenant], connections: Sequence[DocumentC
 
 def _same_names(connections: Iterable[DocumentConnection]) -> Iterator[str]:
     """Name those that a look-up in their tenant could not tell apart: equal names, in any of their languages."""
-    first: dict[tuple[str, int, str], DocumentConnection] = {}
+    first: dict[tuple[str, int | str, str], DocumentConnection] = {}
     for item in connections:
-        tenant, connector, name = item.tenant, item.template.erp_connector_id, item.template.display_name
-        if not (tenant and connector and name):  # what is missing was noted as such
+        tenant, connectors, name = item.tenant, item.template.connectors, item.template.display_name
+        if not (tenant and connectors and name):  # what is missing was noted as such
             continue
-        found = [first.setdefault((tenant, connector, variant), item) for variant in sorted(name_variants(name))]
+        found = [
+            first.setdefault((tenant, connector, variant), item)
+            for connector in connectors
+            for variant in sorted(name_variants(name))
+        ]
         others = [other for other in found if other is not item]
         if not others:
             continue

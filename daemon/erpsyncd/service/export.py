@@ -14,6 +14,7 @@ from erpsyncd.domain.documents import Document, DocumentConnection
 from erpsyncd.domain.secrets import Template
 from erpsyncd.service.description import plain, tenant_table
 from erpsyncd.service.document import CONNECTION_KEYS, KIND, VERSION
+from erpsyncd.service.document_templates import NAMED
 from erpsyncd.service.layouts import Entry, Layout, Lists, write_json, write_toml, write_yaml
 
 _WITHHOLDS = (
@@ -66,4 +67,7 @@ def _lists(document: Document) -> Lists:
 
 def _connection(entry: DocumentConnection) -> Entry:
     own: Entry = {"tenant": entry.tenant, "key": entry.key, "state": "present"}
-    return {key: own[key] if key in own else plain(getattr(entry.template, key)) for key in CONNECTION_KEYS}
+    # One form of each: what was given by name stands for the ids that it stood for last.
+    left_out = {number if getattr(entry.template, name) else name for name, number in NAMED.items()}
+    keys = [key for key in CONNECTION_KEYS if key not in left_out]
+    return {key: own[key] if key in own else plain(getattr(entry.template, key)) for key in keys}

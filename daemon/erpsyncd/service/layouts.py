@@ -1,6 +1,6 @@
 """Plain tables as TOML, YAML and JSON, so that `formats.py` reads the same again.
 
-Own few lines rather than a library for each format: a document is texts, numbers, truth values, lists of numbers and
+Own few lines rather than a library for each format: a document is texts, numbers, truth values, lists of those and
 tables in tables, nothing else. TOML and YAML have the escapes of JSON in common, so every text is written as in JSON;
 what cannot be seen is escaped, because an export is shown on terminals, too.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
-Value: TypeAlias = str | bool | int | float | Sequence[int]
+Value: TypeAlias = str | bool | int | float | Sequence[int] | Sequence[str]
 Entry: TypeAlias = Mapping[str, Value | Mapping[str, Value]]
 Lists: TypeAlias = Mapping[str, Sequence[Entry]]
 """The lists of a document by name."""
@@ -102,7 +102,7 @@ def _scalar(value: Value) -> str:
         case int() | float():
             return repr(value)
         case _:
-            return f"[{', '.join(map(str, value))}]"
+            return f"[{', '.join(map(_scalar, value))}]"
 
 
 def _quoted(text: str) -> str:

@@ -33,6 +33,9 @@ class Policy:
     """After so many transient failures in a row a tenant is parked."""
 
     breaker_park: timedelta = timedelta(minutes=15)
+    list_lifetime: timedelta = timedelta(hours=1)
+    """How long a tenant's list of connectors, groups or associates is good for."""
+
     checks_enabled: bool = True
     check_interval: timedelta = timedelta(hours=6)
     drift_interval: timedelta = timedelta(hours=6)

@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 
 from erpsyncd.domain.connections import ConnectionSpec, ErpConnection, ListedConnection, is_owned, name_variants
 from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.plan import candidates, is_twin
 from erpsyncd.domain.ports import BeforeSend, PassStore, StillAllowed, TenantApi
 from erpsyncd.domain.results import PluginResponse
@@ -123,6 +124,10 @@ class Remote:
     async def delete_connection(self, erp_connection_id: int, on_send: OnSend) -> None:
         """Delete it; see the port, and `save_connection`."""
         await self._call(self.api.delete_connection, erp_connection_id, self._covered(on_send))
+
+    async def list_of(self, name: ListName) -> tuple[ListItem, ...]:
+        """Read one of its lists; see the port."""
+        return await self._call(self.api.get_list, name)
 
     async def has_connections(self, hidden: tuple[Secret, ...]) -> PluginResponse:
         """Ask it; see the port."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, time
 from typing import Any
 
 from erpsyncd.domain.connections import MAX_CONFIG_KEY, MAX_CONFIG_VALUE
-from erpsyncd.domain.input_rules import line_problem, near_miss, text_problem
+from erpsyncd.domain.input_rules import line_problem, near_miss, text_problem, title_problem
 from erpsyncd.domain.secrets import Template, parse_template
 from erpsyncd.errors import Problem
 from erpsyncd.service.formats import Table, Unclear
@@ -37,6 +37,8 @@ class TableReader:
         self.place = place
         #: Goes after every problem, to say which entry it is: ` (acme)`.
         self.label = label
+        #: Stands in the label too, to say where values are from that do not stand there: `; by template 'visma'`.
+        self.origin = ""
         #: Whether it is a table at all; if not, that is noted and there is nothing to read.
         self.is_table = isinstance(values, dict)
         self._problems = problems
@@ -46,8 +48,23 @@ class TableReader:
         for key in values.duplicates if isinstance(values, Table) else ():
             self.refuse(key, "stands twice")
 
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What stands in it, as it was written."""
+        return self._values
+
     def __contains__(self, key: str) -> bool:
         return key in self._values
+
+    def holding(self, values: object, problems: list[str] | None = None, *, origin: str = "") -> TableReader:
+        """Return a reader of other values at the same place; `origin` says in each problem where they are from."""
+        reader = TableReader(values, self.place, self._problems if problems is None else problems)
+        reader.origin = origin
+        return reader
+
+    def take(self, problems: Iterable[str]) -> None:
+        """Note what another reader found."""
+        self._problems.extend(problems)
 
     def refuse(self, key: str, reason: str) -> None:
         """Note that a field is wrong."""
@@ -59,12 +76,10 @@ class TableReader:
     def _at(self, key: str) -> str:
         return f"{self.place}{'' if self.place.endswith(': ') else '.'}{shown(key)}"
 
-    def refuse_unknown(self, known: Collection[str], reserved: Collection[str] = ()) -> None:
-        """Note every key that means nothing here, or nothing yet."""
+    def refuse_unknown(self, known: Collection[str]) -> None:
+        """Note every key that means nothing here."""
         for key in self._values:
-            if key in reserved:
-                self.refuse(key, "is reserved: it comes with a later release of erpsyncd")
-            elif key not in known:
+            if key not in known:
                 self.refuse(key, f"is not known{near_miss(key, known)}")
 
     def text(
@@ -93,18 +108,13 @@ class TableReader:
         """Return a text, or None where the key is not given."""
         return self.text(key, rule) if key in self._values else None
 
-    def choice(
-        self, key: str, choices: Collection[str], *, default: str | None = None, later: Collection[str] = ()
-    ) -> str | None:
-        """Return one of several words; None where it is none of them, one for `later`, or missing."""
+    def choice(self, key: str, choices: Collection[str], *, default: str | None = None) -> str | None:
+        """Return one of several words; None where it is none of them, or missing."""
         value = self._present(key, default)
         if value is None:
             return default
         if isinstance(value, str) and value in choices:
             return value
-        if isinstance(value, str) and value in later:
-            self.refuse(key, f'"{value}" is reserved: it comes with a later release of erpsyncd')
-            return None
         hint = near_miss(value, choices) if isinstance(value, str) else f", not {kind_of(value)}"
         self.refuse(key, f"must be {' or '.join(json.dumps(word) for word in choices)}{hint}")
         return None
@@ -154,6 +164,20 @@ class TableReader:
             if problem:
                 self._note(f"{self.place}.{place}", problem)
         return () if any(problems.values()) else tuple(dict.fromkeys(value))
+
+    def names(self, key: str, *, longest: int) -> tuple[str, ...]:
+        """Return a list of names; repeated ones once, in the order given."""
+        value = self._present(key, ())
+        if value is None or value == ():
+            return ()
+        if not isinstance(value, list):
+            self.refuse(key, f"must be a list of names, not {kind_of(value)}")
+            return ()
+        noted = len(self._problems)
+        for number, item in enumerate(value, 1):
+            if problem := _name_problem(item, longest):
+                self._note(f"{self.place}.{key}[{number}]", problem)
+        return () if len(self._problems) > noted else tuple(dict.fromkeys(value))
 
     def template(self, key: str, rule: Callable[[str], str | None] = line_problem) -> Template:
         """Return a required secret, on one line unless the rule says otherwise: plain text, references, or both."""
@@ -245,6 +269,14 @@ def kind_of(value: object) -> str:
 
 def _quote_it(value: object) -> str:
     return "" if isinstance(value, list | dict) else "; put it in quotes"
+
+
+def _name_problem(value: object, longest: int) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a text, not {kind_of(value)}{_quote_it(value)}"
+    if len(value) > longest:
+        return f"must not be longer than {longest} characters, but has {len(value)}"
+    return title_problem(value)
 
 
 def _whole_problem(value: object, low: int, high: int) -> str | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from random import Random
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ from erpsyncd.service.careful_saves import CarefulSaves
 from erpsyncd.service.checks import Checks
 from erpsyncd.service.connection_pass import ConnectionPass
 from erpsyncd.service.enforcement import Enforcement
+from erpsyncd.service.names import Names
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.recording import Recorder
 from erpsyncd.service.recovery import Recovery
@@ -63,7 +65,7 @@ class TenantPass:
         """Recover, plan, gate, apply, sync, check."""
         if not self.options.only_checks:
             waiting = await self._recover()
-            due = await self._due(waiting)
+            due = await self._due(waiting, await self._names.refresh())
             try:
                 await self._reconcile(due)
             except UnsafePlan as exc:
@@ -99,19 +101,33 @@ class TenantPass:
         )
         return await recovery.settle_intents(intents, owners)
 
-    async def _due(self, waiting: frozenset[int]) -> tuple[StoredConnection, ...]:
+    async def _due(self, waiting: frozenset[int], outdated: frozenset[int]) -> tuple[StoredConnection, ...]:
         due = await self.store.due_connections(
             self.tenant.id,
             now=self.now(),
             longest_backoff=self.policy.backoff_longest if self.options.scheduled else None,
             using=self.resolved.changed if self.options.dry_run else frozenset(),
         )
+        if self.options.dry_run:  # which makes nothing due
+            known = {row.id for row in due}
+            due += await self.store.connections_by_row_id(self.tenant.id, outdated - known)
         self._enforcement = await Enforcement.read(self.tenant, self.store, self.now())
         due = self._enforcement.added_to(due)
         self._due_in_sync = sum(connection.state in (State.IN_SYNC, State.DRIFTED) for connection in due)
         selected = tuple(row for row in due if row.id not in waiting and self._selects(row))
         self.recorder.progress.connections_due(self.tenant.name, len(selected))
         return selected
+
+    @cached_property
+    def _names(self) -> Names:
+        return Names(
+            tenant=self.tenant,
+            store=self.store,
+            remote=self.remote,
+            recorder=self.recorder,
+            policy=self.policy,
+            now=self.now,
+        )
 
     def _selects(self, connection: StoredConnection) -> bool:
         return self.options.selection.matches(self.tenant.name, connection.key)
@@ -138,8 +154,8 @@ class TenantPass:
 
         async def converge(stored: StoredConnection) -> None:
             try:
-                desired = self._desired(stored)
-            except ConnectionFailed as exc:
+                desired = self._desired(await self._names.resolved(stored))
+            except (ConnectionFailed, Unauthorized) as exc:
                 await one.unknowable(stored, exc)
                 return
             if not self.options.dry_run:

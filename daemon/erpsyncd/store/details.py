@@ -15,6 +15,7 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.store import queries
 from erpsyncd.store.administration import find_tenant, no_connection, no_tenant
 from erpsyncd.store.decisions import list_drifts
+from erpsyncd.store.rows import read_names
 from erpsyncd.store.tables import connections, intents, outcomes, tenants
 from erpsyncd.store.views import CheckView, ConnectionView, DriftView, TenantView
 
@@ -55,7 +56,9 @@ class ConnectionDetail:
     display_description: str
     all_access: bool
     user_group_access_ids: tuple[int, ...]
+    user_groups: tuple[str, ...]
     associate_access_ids: tuple[int, ...]
+    associates: tuple[str, ...]
     config_fields: Mapping[str, str]
     """`***`, or the reference where a value is one."""
 
@@ -122,13 +125,16 @@ def get_connection(connection: Connection, tenant: str, key: str, *, history: in
         .join(tenants, tenants.c.id == connections.c.tenant_id)
         .where(tenants.c.name == tenant, connections.c.key == key)
     ).one()
+    names = read_names(row.names)
     return ConnectionDetail(
         view=view,
         since=_since(connection, view),
         display_description=row.display_description,
         all_access=row.all_access,
         user_group_access_ids=tuple(row.user_group_access_ids),
+        user_groups=names["user_groups"],
         associate_access_ids=tuple(row.associate_access_ids),
+        associates=names["associates"],
         config_fields=_shown(row.config_fields),
         revision=row.revision,
         created_at=row.created_at,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TypeAlias
 
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
@@ -27,7 +28,9 @@ class OtherConnection:
     id: ConnectionRowId
     tenant: str
     key: str
-    erp_connector_id: int
+    connectors: frozenset[int | str]
+    """As of a template."""
+
     display_name: str
     erp_connection_id: int | None
 
@@ -231,7 +234,8 @@ def _moved_connectors(document: Document, stored: StoredSide) -> Iterator[str]:
         if row is None or row.state is State.DELETED or not entry.present:
             continue
         before, now = row.template.erp_connector_id, entry.template.erp_connector_id
-        if before != now:
+        # Of what is given by name only a pass can tell which connector that is; it refuses another one likewise.
+        if before != now and before and entry.template.erp_connector is None:
             yield Problem(
                 entry.place,
                 f"erp_connector_id of {entry.tenant}/{entry.key} is {before} and cannot become {now}; "
@@ -241,19 +245,19 @@ def _moved_connectors(document: Document, stored: StoredSide) -> Iterator[str]:
 
 def _shared_names(document: Document, stored: StoredSide, *, prune: bool) -> Iterator[str]:
     """Find what a look-up could not tell apart: one connector and, in any language, one display name twice."""
-    holders: dict[tuple[str, int, str], _Holder] = {}
+    holders: dict[tuple[str, int | str, str], _Holder] = {}
     if not prune:
         for other in stored.others:
-            for name in name_variants(other.display_name):
-                holders[other.tenant, other.erp_connector_id, name] = (other.key, "in the store", other.display_name)
+            for connector, name in product(other.connectors, name_variants(other.display_name)):
+                holders[other.tenant, connector, name] = (other.key, "in the store", other.display_name)
     for entry in document.connections:
         if not entry.present:
             continue
         template = entry.template
         holder: _Holder = (entry.key, entry.place, template.display_name)
         found = [
-            holders.setdefault((entry.tenant, template.erp_connector_id, name), holder)
-            for name in sorted(name_variants(template.display_name))
+            holders.setdefault((entry.tenant, connector, name), holder)
+            for connector, name in product(template.connectors, sorted(name_variants(template.display_name)))
         ]
         taken = [other for other in found if other[0] != entry.key]
         if taken:
@@ -264,7 +268,8 @@ def _shared_names(document: Document, stored: StoredSide, *, prune: bool) -> Ite
 def _shared_name(entry: DocumentConnection, holder: _Holder) -> str:
     key, place, name = holder
     template = entry.template
-    what = f"display_name {template.display_name!r} of connector {template.erp_connector_id}"
+    connector = template.erp_connector_id if template.erp_connector is None else repr(template.erp_connector)
+    what = f"display_name {template.display_name!r} of connector {connector}"
     by = f"in tenant {entry.tenant!r} by {key!r} ({place})"
     if name == template.display_name:
         return Problem(

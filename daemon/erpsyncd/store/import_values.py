@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from erpsyncd.domain.connections import ConnectionTemplate
+from erpsyncd.domain.connections import ConnectionTemplate, State
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
 from erpsyncd.domain.items import command
 from erpsyncd.domain.proxies import parse_proxy
@@ -24,6 +24,30 @@ def with_stored_values(document: Document, stored: StoredSide) -> Document:
         tenants=tuple(_with_values_of_tenant(entry, stored) for entry in document.tenants),
         connections=tuple(_with_values_of_connection(entry, stored) for entry in document.connections),
     )
+
+
+def with_stored_ids(document: Document, stored: StoredSide) -> Document:
+    """Return the document with the ids that its names stood for last; what was never looked up has none yet."""
+    return replace(document, connections=tuple(_with_ids(entry, stored) for entry in document.connections))
+
+
+def _with_ids(entry: DocumentConnection, stored: StoredSide) -> DocumentConnection:
+    row = stored.connections.get((entry.tenant, entry.key))
+    if row is None or row.state is State.DELETED or not (entry.present and entry.template.has_names):
+        return entry
+    before, now = row.template, entry.template
+    # Another name before anything was created: nothing is fixed yet, and the old connector may be another one's.
+    begins_anew = (
+        before.erp_connector != now.erp_connector and row.erp_connection_id is None and row.id not in stored.with_intent
+    )
+    ids: dict[str, Any] = {}
+    if now.erp_connector is not None and not begins_anew:
+        ids["erp_connector_id"] = before.erp_connector_id
+    if now.user_groups:
+        ids["user_group_access_ids"] = before.user_group_access_ids
+    if now.associates:
+        ids["associate_access_ids"] = before.associate_access_ids
+    return replace(entry, template=replace(now, **ids))
 
 
 def find_lost_values(document: Document, stored: StoredSide) -> Iterator[str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
-from erpsyncd.domain.connections import name_variants
+from erpsyncd.domain.connections import ConnectionTemplate, name_variants
 from erpsyncd.domain.documents import Document, ImportReport
 from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import ConfigurationError
@@ -23,9 +23,9 @@ from erpsyncd.store.import_plan import (
     named_tenants,
     plan_import,
 )
-from erpsyncd.store.import_values import find_lost_values, find_moved_values, with_stored_values
+from erpsyncd.store.import_values import find_lost_values, find_moved_values, with_stored_ids, with_stored_values
 from erpsyncd.store.import_write import write_plan
-from erpsyncd.store.rows import read_connection, read_tenant, select_connections
+from erpsyncd.store.rows import read_connection, read_names, read_tenant, select_connections
 from erpsyncd.store.sealing import Sealer
 from erpsyncd.store.tables import connections, intents, tenants
 
@@ -72,7 +72,7 @@ def _plan(
     connection: Connection, sealer: Sealer, document: Document, *, prune: bool, lock: bool
 ) -> tuple[ImportPlan, StoredSide]:
     stored = _read_stored_side(connection, sealer, document, prune=prune, lock=lock)
-    whole = with_stored_values(document, stored)
+    whole = with_stored_ids(with_stored_values(document, stored), stored)
     problems = (
         *find_problems(whole, stored, prune=prune),
         *find_moved_values(document, stored),
@@ -140,29 +140,45 @@ def _read_others(
                         id=row.id,
                         tenant=tenant,
                         key=row.key,
-                        erp_connector_id=row.erp_connector_id,
+                        connectors=_connectors(row),
                         display_name=row.display_name,
                         erp_connection_id=row.erp_connection_id,
                     )
 
 
+def _connectors(row: Row[Any]) -> frozenset[int | str]:
+    name = read_names(row.names)["erp_connector"]
+    return ConnectionTemplate(
+        erp_connector_id=row.erp_connector_id, erp_connector=name, display_name=row.display_name
+    ).connectors
+
+
 def _select_others(tenant: Tenant) -> Select[Any]:
     columns = connections.c
     return select(
-        columns.id, columns.key, columns.erp_connector_id, columns.display_name, columns.erp_connection_id
+        columns.id,
+        columns.key,
+        columns.erp_connector_id,
+        columns.names,
+        columns.display_name,
+        columns.erp_connection_id,
     ).where(columns.tenant_id == tenant.id, columns.present)
 
 
 def _only_names(query: Select[Any], document: Document, tenant: str) -> list[Select[Any]]:
     templates = [entry.template for entry in document.connections if entry.tenant == tenant and entry.present]
-    connectors = sorted({template.erp_connector_id for template in templates})
+    # 0 is a connector that is only known by name; it may be any.
+    connectors = sorted({0, *(template.erp_connector_id for template in templates)})
     names = sorted({name for template in templates for name in name_variants(template.display_name)})
     # What a multi-language name reads as is for Python to find out; every one has this in it.
     translated = connections.c.display_name.contains(':"')
+    conditions = (translated, *(connections.c.display_name.in_(chunk) for chunk in chunks(names)))
+    if any(template.erp_connector is not None for template in templates):
+        return [query.where(condition) for condition in conditions]
     return [
         query.where(connections.c.erp_connector_id == connector, condition)
         for connector in connectors
-        for condition in (translated, *(connections.c.display_name.in_(chunk) for chunk in chunks(names)))
+        for condition in conditions
     ]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, collate, 
 from erpsyncd.domain.connections import State
 from erpsyncd.store.changes import read_change
 from erpsyncd.store.history import INTERRUPTED
+from erpsyncd.store.rows import read_names
 from erpsyncd.store.sealing import withheld
 from erpsyncd.store.tables import NOT_IN_SYNC, changes, checks, connections, outcomes, runs, tenants
 from erpsyncd.store.views import ChangeView, CheckDetail, CheckView, ConnectionView, OutcomeView, RunView, TenantView
@@ -63,7 +64,10 @@ def list_connections(
         if value is not None:
             query = query.where(column == value)
     return tuple(
-        ConnectionView(**{name: getattr(row, name) for name in ConnectionView.__slots__})
+        ConnectionView(
+            **{name: getattr(row, name) for name in ConnectionView.__slots__ if name != "erp_connector"},
+            erp_connector=read_names(row.names)["erp_connector"],
+        )
         for row in connection.execute(query)
     )
 

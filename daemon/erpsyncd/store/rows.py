@@ -159,6 +159,7 @@ def read_connection_template(row: Row[Any], reader: TemplateReader, *, tenant: s
         all_access=row.all_access,
         user_group_access_ids=tuple(row.user_group_access_ids),
         associate_access_ids=tuple(row.associate_access_ids),
+        **read_names(row.names),
         config_fields=reader.read_templates(row.config_fields, config_fields_of(tenant, row.key)),
     )
 
@@ -173,8 +174,28 @@ def write_connection_template(template: ConnectionTemplate, sealer: Sealer, *, t
         "all_access": template.all_access,
         "user_group_access_ids": list(template.user_group_access_ids),
         "associate_access_ids": list(template.associate_access_ids),
+        "names": _names_of(template),
         "config_fields": sealer.store_templates(template.config_fields, config_fields_of(tenant, key)),
     }
+
+
+def read_names(stored: Mapping[str, Any] | None) -> Values:
+    """Return what a row has by name, as fields of a description."""
+    names = stored or {}
+    return {
+        "erp_connector": names.get("erp_connector"),
+        "user_groups": tuple(names.get("user_groups", ())),
+        "associates": tuple(names.get("associates", ())),
+    }
+
+
+def _names_of(template: ConnectionTemplate) -> Values | None:
+    names = {
+        "erp_connector": template.erp_connector,
+        "user_groups": list(template.user_groups),
+        "associates": list(template.associates),
+    }
+    return {name: value for name, value in names.items() if value} or None
 
 
 def incomplete_values(config_fields: Mapping[str, StoredTemplate]) -> Values:

@@ -144,8 +144,17 @@ Index(
     connections.c.erp_connector_id,
     connections.c.display_name,
     unique=True,
-    sqlite_where=text("present"),
-    postgresql_where=text("present"),
+    # A connector that is given by name is 0 until a pass has asked the tenant which one that is.
+    sqlite_where=text("present AND erp_connector_id <> 0"),
+    postgresql_where=text("present AND erp_connector_id <> 0"),
+)
+
+#: Those that a tenant's lists may make due.
+Index(
+    "ix_connections_named",
+    connections.c.tenant_id,
+    sqlite_where=text("names IS NOT NULL"),
+    postgresql_where=text("names IS NOT NULL"),
 )
 
 #: Written with its literal wherever the index below has to be used: no database can prove it from a parameter.

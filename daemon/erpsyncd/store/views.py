@@ -58,6 +58,9 @@ class ConnectionView:
     erp_connection_id: int | None
     connection_id: str | None
     erp_connector_id: int
+    erp_connector: str | None
+    """By which name it is described; the id is what that stood for last, 0 where it was never looked up."""
+
     display_name: str
     active: bool
     attempts: int
