@@ -56,8 +56,8 @@ def test_a_plan_tells_each_field_and_writes_nothing(erpsyncd: Erpsyncd, sandbox:
     )
     updated = next(outcome for outcome in report["outcomes"] if outcome["key"] == "a")
     assert ["active", "config_fields.Key", "config_fields.Password", "display_name"] == updated["fields"]
-    assert {"name": "display_name", "old": "Name of a", "new": "Another"} in updated["field_changes"]
-    assert {"name": "config_fields.Password", "old": None, "new": "removed"} in updated["field_changes"]
+    assert {"name": "display_name", "old": "Name of a", "new": "Another", "names": []} in updated["field_changes"]
+    assert {"name": "config_fields.Password", "old": None, "new": "removed", "names": []} in updated["field_changes"]
     assert ["plan", "plan", "run-once"] == [run["trigger"] for run in erpsyncd.listed("runs")]
     assert [] == erpsyncd("runs", "show", "2", "--output", "json").json["items"][0]["outcomes"]
 

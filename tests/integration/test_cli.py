@@ -131,7 +131,7 @@ def test_unreadable_files_are_named(invoke: Invoke, tmp_path: Path) -> None:
         (
             "connections",
             {
-                "tenant", "key", "state", "erp_connection_id", "connection_id", "erp_connector_id", "display_name",
+                "tenant", "key", "state", "erp_connection_id", "connection_id", "erp_connector_id", "erp_connector", "display_name",
                 "active", "attempts", "next_attempt_at", "error_class", "error",
             },
         ),
