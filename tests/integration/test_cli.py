@@ -131,8 +131,8 @@ def test_unreadable_files_are_named(invoke: Invoke, tmp_path: Path) -> None:
         (
             "connections",
             {
-                "tenant", "key", "state", "erp_connection_id", "connection_id", "erp_connector_id", "erp_connector", "display_name",
-                "active", "attempts", "next_attempt_at", "error_class", "error",
+                "tenant", "key", "state", "erp_connection_id", "connection_id", "erp_connector_id",
+                "erp_connector", "display_name", "active", "attempts", "next_attempt_at", "error_class", "error",
             },
         ),
         ("runs", {"run_id", "status", "started_at", "finished_at"}),
