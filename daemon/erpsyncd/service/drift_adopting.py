@@ -30,6 +30,9 @@ from erpsyncd.service.policy import Adopting
 
 log = structlog.stdlib.get_logger(__name__)
 
+#: What is described by names, by the field that holds the ids. Ids that are adopted take the names' place.
+_NAMES_OF = {"user_group_access_ids": "user_groups", "associate_access_ids": "associates"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class DriftAdoption:
@@ -106,6 +109,8 @@ class DriftAdoption:
         for field in fields:
             if not field.startswith(CONFIG_PREFIX):
                 plain[field] = getattr(shown, field)
+                if field in _NAMES_OF:
+                    plain[_NAMES_OF[field]] = ()
                 continue
             name = field.removeprefix(CONFIG_PREFIX)
             if name in config and config[name].references:
