@@ -25,7 +25,10 @@ SECRETS = ("old password", "new password", "tenant password")
 
 GET, SAVE = "GetConnection", "SaveConnection"
 BY_CONFIG, BY_ID = "TestConnectionByConfig", "TestConnectionById"
-_BESIDE = {"AuthenticateUsernamePassword", "HasConnections", "GetList", "GetAllConnections"}
+_BESIDE = {
+    *("AuthenticateUsernamePassword", "HasConnections", "GetConnectionStartupErrors"),
+    *("GetList", "GetAllConnections"),
+}
 
 
 @dataclass(kw_only=True)
