@@ -33,9 +33,11 @@ from erpsyncd.store.addresses import read_url, sqlite_path
 if TYPE_CHECKING:
     from erpsyncd.netserver.apis import NetServerApis
     from erpsyncd.service.daemon import Reloaded, Schedule
+    from erpsyncd.service.notify import Notifier
     from erpsyncd.service.policy import Policy, RunOptions
     from erpsyncd.service.reconciler import Reconciler
     from erpsyncd.service.secrets import SecretResolver
+    from erpsyncd.service.watchdog import Watchdog
 
 
 #: A request that could not leave for so long after its intent (a process that was stopped, a store that was slow) is
@@ -57,8 +59,8 @@ def start(
 
 
 @contextmanager
-def opened_store(settings: Settings) -> Iterator[SqlStore]:
-    """Open the store, brought up to date where that is allowed, and close it.
+def opened_store(settings: Settings, *, upgrading: Callable[[], None] | None = None) -> Iterator[SqlStore]:
+    """Open the store, brought up to date where that is allowed, and close it. `upgrading` is called meanwhile.
 
     Raises:
         ConfigurationError: the store or its directory cannot be used as it is.
@@ -67,7 +69,10 @@ def opened_store(settings: Settings) -> Iterator[SqlStore]:
     # A key in a place of the operator's choice is the operator's to make; the one in the state directory is ours.
     ours = settings.key_path == settings.state_directory / "erpsyncd.key"
     with open_store(
-        settings.store_url, key_path=None if ours else settings.key_path, state_directory=settings.state_directory
+        settings.store_url,
+        key_path=None if ours else settings.key_path,
+        state_directory=settings.state_directory,
+        upgrading=upgrading,
     ) as store:
         yield store
 
@@ -153,7 +158,8 @@ def run_daemon(settings: Settings, environ: Mapping[str, str], read_again: Calla
     from erpsyncd.service.daemon import Daemon  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.service.notify import Notifier  # noqa: PLC0415 -- as above
 
-    with opened_store(settings) as store:
+    notifier = Notifier(environ.get("NOTIFY_SOCKET"))
+    with opened_store(settings, upgrading=notifier.upgrading()) as store:
         store.lock_process()
         store.unlock()
 
@@ -163,11 +169,19 @@ def run_daemon(settings: Settings, environ: Mapping[str, str], read_again: Calla
                 history=_History(store, timedelta(days=settings.retention.days)),
                 schedule=_schedule(settings),
                 reload=lambda: _reload(settings, read_again()),
-                notifier=Notifier(environ.get("NOTIFY_SOCKET")),
+                notifier=notifier,
+                watchdog=_watchdog(store, notifier, environ),
             )
             return await daemon.run()
 
         return asyncio.run(live())
+
+
+def _watchdog(store: SqlStore, notifier: Notifier, environ: Mapping[str, str]) -> Watchdog | None:
+    from erpsyncd.service.watchdog import Watchdog, watchdog_interval  # noqa: PLC0415 -- see the module's docstring
+
+    interval = watchdog_interval(environ, pid=os.getpid())
+    return Watchdog(notifier=notifier, interval=interval, store_moves=store.pulse) if interval else None
 
 
 class _History:

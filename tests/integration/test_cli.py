@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -248,18 +247,6 @@ def test_operators_decide_which_connection_it_is(loaded: Invoke) -> None:
     ]
     assert 2 == loaded("connections", "resolve", "acme", "other")[0]
     assert 2 == loaded("connections", "resolve", "acme", "other", "--id", "7")[0]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who must not write into another user's directory")
-@pytest.mark.parametrize(("owner", "name"), [(65534, "nobody"), (54321, "'#54321'")])
-def test_root_does_not_leave_files_to_the_service(loaded: Invoke, tmp_path: Path, owner: int, name: str) -> None:
-    """In a state directory of somebody else root is told the command to run."""
-    os.chown(tmp_path / "state", owner, owner)
-
-    code, _, err = loaded("tenants", "list")
-
-    assert 78 == code
-    assert f"sudo -u {name} env STATE_DIRECTORY={tmp_path / 'state'} erpsyncd" in err
 
 
 def test_a_state_directory_that_cannot_be_made_is_named(

@@ -287,12 +287,12 @@ def test_systemd_is_told(tmp_path: Path, *, abstract: bool) -> None:
         notifier.ready("next pass\nat noon")
         notifier.status("fine")
         notifier.reloading()
-        notifier.stopping()
+        notifier.stopping(MINUTE)
         told = [listening.recv(1024).decode().splitlines() for _ in range(4)]
 
     assert [["READY=1", "STATUS=next pass at noon"], ["STATUS=fine"]] == told[:2]
     assert ("RELOADING=1", True) == (told[2][0], told[2][1].startswith("MONOTONIC_USEC="))
-    assert "STOPPING=1" == told[3][0]
+    assert ["STOPPING=1", "EXTEND_TIMEOUT_USEC=120000000"] == told[3][:2]
 
 
 def test_nobody_listening_is_no_trouble(tmp_path: Path) -> None:

@@ -20,11 +20,14 @@ class TenantName(StringParamType):
         """Return the names that begin like that. Where there is no store to ask, nobody is told: a key was pressed."""
         del param
         from erpsyncd.settings import load_settings  # noqa: PLC0415 -- only for this
+        from erpsyncd.state_directory import become_owner  # noqa: PLC0415 -- as above
         from erpsyncd.validation import stored_tenants  # noqa: PLC0415 -- as above
 
         invocation = ctx.find_object(Invocation) or Invocation()
         try:
-            names = stored_tenants(load_settings(invocation.config, invocation.environ, {}))
+            settings = load_settings(invocation.config, invocation.environ, {})
+            become_owner(settings.state_directory, invocation.environ)
+            names = stored_tenants(settings)
         except Exception:  # noqa: BLE001 -- as the docstring says
             return []
         return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]

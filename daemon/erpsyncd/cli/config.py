@@ -41,3 +41,25 @@ def show(invocation: Invocation) -> None:
         write_json("config", {"file": file, "items": [as_json(item) for item in items]})
         return
     write_text(table(("SETTING", "VALUE", "FROM"), ((item.name, item.value, item.source) for item in items)))
+
+
+@config.command()
+@common_options
+@pass_invocation
+def check(invocation: Invocation) -> None:
+    """Read the settings, as a start or a reload would, and say whether they can be used.
+
+    Ends with 78 and every problem where they cannot. `systemctl reload` asks
+    this first, so that a bad file never reaches the daemon.
+
+    \b
+    Examples:
+      erpsyncd config check
+      erpsyncd config check --config ./erpsyncd.toml
+    """
+    settings = settings_of(invocation)
+    file = str(settings.file) if settings.file else None
+    if invocation.as_json:
+        write_json("config_check", {"file": file, "warnings": list(settings.warnings)})
+        return
+    write_text(f"The settings can be used: {file or 'no file; defaults and the environment'}.")

@@ -10,16 +10,21 @@ import structlog
 from erpsyncd import bootstrap
 from erpsyncd.cli.options import Invocation
 from erpsyncd.settings import Settings
+from erpsyncd.state_directory import become_owner
 from erpsyncd.store import SqlStore
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 def settings_of(invocation: Invocation) -> Settings:
-    """Read the settings that this command line asks for, set up logging, and log what is doubtful about them."""
+    """Read the settings that this command line asks for, set up logging, and log what is doubtful about them.
+
+    Root is the owner of the state directory from here on.
+    """
     settings = bootstrap.start(
         invocation.config, invocation.environ, invocation.overrides(), in_colour=invocation.in_colour
     )
+    become_owner(settings.state_directory, invocation.environ)
     for warning in settings.warnings:
         log.warning("setting.doubted", warning=warning)
     return settings

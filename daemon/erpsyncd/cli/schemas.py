@@ -78,6 +78,10 @@ KINDS: dict[str, Kind] = {
             ),
         },
     ),
+    "config_check": Kind(
+        description="That the settings can be used, and what is doubtful about them.",
+        members={"file": or_null(TEXT), "warnings": many(TEXT)},
+    ),
     "connections": Kind(
         description="Connections by tenant and key; a command that changed one names it alone.",
         members={

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+
 from erpsyncd import bootstrap
 from erpsyncd.cli.opening import settings_of
 from erpsyncd.cli.options import Invocation
@@ -42,6 +44,8 @@ def make_run(invocation: Invocation, options: RunOptions, settings: Settings | N
 
 def run_daemon(invocation: Invocation) -> int:
     """Run the daemon in the foreground until it is told to stop."""
+    # Where the watchdog ends it (SIGABRT), the log then has the line at which every thread stood still; no values.
+    faulthandler.enable()
 
     def read_again() -> Settings:
         return load_settings(invocation.config, invocation.environ, invocation.overrides())

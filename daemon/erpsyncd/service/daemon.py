@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -15,12 +14,13 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from erpsyncd.domain.results import RunReport
 from erpsyncd.errors import ConfigurationError, DaemonError, StoreOutdated
 from erpsyncd.service.notify import Notifier
 from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.reconciler import Reconciler
+from erpsyncd.service.signs import signals_delivered_to, summary_of
 from erpsyncd.service.triggers import trigger_of
+from erpsyncd.service.watchdog import WATCHDOG, Watchdog, arm
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -77,6 +77,9 @@ class Daemon:
     """
 
     notifier: Notifier
+    watchdog: Watchdog | None = None
+    """What gives systemd signs of life, where it wants them."""
+
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     wall_clock: Callable[[], float] = time.time
     """Seconds since 1970, compared with the monotonic clock."""
@@ -86,6 +89,8 @@ class Daemon:
     _clock_offset: float = field(init=False)
     _fatal: DaemonError | None = field(default=None, init=False)
     _jobs: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _scheduler: AsyncIOScheduler | None = field(default=None, init=False)
+    _last_pass: str = field(default="no pass yet", init=False)
 
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit code, which is 0 for an orderly end.
@@ -99,16 +104,19 @@ class Daemon:
             # The defaults drop a run that is a second late, and pile up those that a sleeping machine missed.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        with _signals_delivered_to(self._signals):
+        self._scheduler = scheduler
+        with signals_delivered_to(self._signals):
             self._add_jobs(scheduler)
             scheduler.start()
             watch = asyncio.create_task(self._watch_clock(scheduler))
-            self.notifier.ready(self._next_run(scheduler))
+            self.notifier.ready(self._standing())
             log.info("service.started", next_run=self._next_run(scheduler))
             try:
                 await self._until_told_to_stop(scheduler)
-                # Not shutdown: that would cut off the run in flight.
-                scheduler.pause()
+                # Not shutdown, which would cut off the run in flight; the watchdog must go on until the end.
+                for job in scheduler.get_jobs():
+                    if job.id != WATCHDOG:
+                        job.pause()
                 await self._stop()
             finally:
                 watch.cancel()
@@ -129,6 +137,8 @@ class Daemon:
             # Named explicitly: without the argument APScheduler asks the trigger, with None it pauses the job.
             start = {} if first is None else {"next_run_time": first}
             scheduler.add_job(self._task(job), trigger, id=name, name=name, replace_existing=True, **start)
+        if self.watchdog is not None:
+            arm(scheduler, self.watchdog, now=self.now())
         self._arm_drift(scheduler)
 
     def _arm_drift(self, scheduler: AsyncIOScheduler) -> None:
@@ -170,8 +180,15 @@ class Daemon:
         return run
 
     async def _reconcile(self) -> None:
-        report = await self.reconciler.run(RunOptions(trigger="reconcile", scheduled=True))
-        self.notifier.status(_summary(report))
+        self.notifier.status(f"a pass is under way; {self._last_pass}")
+        try:
+            report = await self.reconciler.run(RunOptions(trigger="reconcile", scheduled=True))
+            self._last_pass = summary_of(report)
+        except DaemonError as exc:
+            self._last_pass = f"the last pass could not be made: {exc}"
+            raise
+        finally:
+            self.notifier.status(self._standing())
 
     async def _quote_check(self) -> None:
         if self.reconciler.policy.checks_enabled:
@@ -205,7 +222,7 @@ class Daemon:
             if rearm:
                 self._rearm(scheduler)
             log.info("settings.reloaded", restart_needed=list(reloaded.restart_needed))
-        self.notifier.ready(self._next_run(scheduler))
+        self.notifier.ready(self._standing())
 
     def _rearm(self, scheduler: AsyncIOScheduler) -> None:
         """Let every job run as the schedule says from now on."""
@@ -243,7 +260,7 @@ class Daemon:
 
         What is cut off leaves its intent open, and the next start settles it.
         """
-        self.notifier.stopping()
+        self.notifier.stopping(self.schedule.stop_within)
         self.reconciler.stopping.set()
         running = set(self._jobs)
         if not running:
@@ -267,6 +284,10 @@ class Daemon:
         while await self._signals.get() is signal.SIGHUP:
             pass
 
+    def _standing(self) -> str:
+        """Return the line for `systemctl status`."""
+        return f"{self._last_pass}; {self._next_run(self._scheduler)}" if self._scheduler else self._last_pass
+
     def _next_run(self, scheduler: AsyncIOScheduler) -> str:
         job = scheduler.get_job("reconcile")
         when = job.next_run_time if job else None
@@ -276,22 +297,3 @@ class Daemon:
 async def _all_done(tasks: set[asyncio.Task[None]]) -> None:
     """Wait for all of them, however they end."""
     await asyncio.wait(tasks)
-
-
-def _summary(report: RunReport) -> str:
-    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count) or "nothing to do"
-    return f"last pass {report.status}: {counts}"
-
-
-@contextmanager
-def _signals_delivered_to(queue: asyncio.Queue[signal.Signals]) -> Iterator[None]:
-    """Put SIGTERM, SIGINT and SIGHUP into a queue; the handlers do nothing else."""
-    loop = asyncio.get_running_loop()
-    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    for number in wanted:
-        loop.add_signal_handler(number, queue.put_nowait, number)
-    try:
-        yield
-    finally:
-        for number in wanted:
-            loop.remove_signal_handler(number)

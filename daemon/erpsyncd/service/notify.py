@@ -5,7 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+
+#: So long systemd waits for the next word of an upgrade, and so many seconds pass from one to the next.
+_PATIENCE = timedelta(seconds=60)
+_WORD_EVERY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +32,30 @@ class Notifier:
         """Say that the settings are being read again; `ready` ends it."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
-    def stopping(self) -> None:
-        """Say that the service is about to end."""
-        self._send("STOPPING=1\nSTATUS=waiting for calls in flight")
+    def alive(self) -> None:
+        """Give the watchdog its sign of life."""
+        self._send("WATCHDOG=1")
+
+    def upgrading(self) -> Callable[[], None]:
+        """Return what an upgrade of the store calls while it moves: systemd then waits on.
+
+        Its words are few however often it is called. An upgrade that stands still calls nothing, and is ended.
+        """
+        last_word = -_WORD_EVERY
+
+        def moves() -> None:
+            nonlocal last_word
+            now = time.monotonic()
+            if now - last_word >= _WORD_EVERY:
+                last_word = now
+                self._send(f"EXTEND_TIMEOUT_USEC={_microseconds(_PATIENCE)}\nSTATUS=upgrading the store")
+
+        return moves
+
+    def stopping(self, within: timedelta) -> None:
+        """Say that the service is about to end, and how long calls in flight are given for it."""
+        extended = _microseconds(within + _PATIENCE)
+        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={extended}\nSTATUS=waiting for calls in flight")
 
     def _send(self, message: str) -> None:
         if not self.address:
@@ -42,6 +69,10 @@ class Notifier:
         ):
             out.connect(address)
             out.sendall(message.encode())
+
+
+def _microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
 
 
 def _line(text: str) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, literal, select
 
 from erpsyncd.domain.careful import Snapshot, Step
 from erpsyncd.domain.connections import ConnectionRowId, Owned, StoredConnection
@@ -34,6 +34,7 @@ from erpsyncd.store.writer import GroupCommitWriter
 
 T = TypeVar("T")
 
+
 #: Reads of one process at a time; more only wait for the disk.
 _READERS = 4
 
@@ -55,6 +56,15 @@ class PassOperations:
             ConfigurationError: the key is missing, or another store's.
         """
         return self._vault.unlock().fingerprinter
+
+    async def pulse(self) -> None:
+        """Go the way of every read and of every write once, changing nothing; come back when both have moved.
+
+        Raises:
+            DaemonError: the store fails, which is an answer too.
+        """
+        await self._read(lambda connection: connection.execute(select(literal(1))).one())
+        await self._writer.write(_nothing)
 
     async def start_run(self, *, trigger: str, dry_run: bool, started_at: datetime) -> int:
         """Record that a run began."""
@@ -366,3 +376,8 @@ class PassOperations:
                 return read(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+
+def _nothing(connection: Connection) -> None:
+    """A write that writes nothing."""
+    del connection

@@ -6,7 +6,8 @@ on it. alembic is imported when there is something to upgrade, not before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.resources import as_file, files
@@ -23,6 +24,9 @@ from erpsyncd.store.tables import HEAD, REVISIONS, tenants
 
 #: Any number; it keeps two `db upgrade` on one PostgreSQL apart.
 _UPGRADE_LOCK = 0x657270
+
+#: After so many instructions SQLite's machine tells that it still works: some milliseconds.
+_INSTRUCTIONS = 100_000
 
 
 class Standing(StrEnum):
@@ -60,8 +64,10 @@ def refuse_if_not_current(connection: Connection, place: str) -> None:
         raise _behind(place)
 
 
-def make_current(database: Database, *, may_be_empty: bool = True) -> None:
+def make_current(database: Database, *, may_be_empty: bool = True, upgrading: Callable[[], None] | None = None) -> None:
     """Bring a SQLite store to this program's revision; refuse a PostgreSQL store that is behind.
+
+    `upgrading` is called again and again while an upgrade moves on.
 
     Raises:
         ConfigurationError: the store is newer, is none, or has to be upgraded by an operator.
@@ -75,22 +81,22 @@ def make_current(database: Database, *, may_be_empty: bool = True) -> None:
         raise emptied(database.place)
     if not database.is_sqlite:
         raise _behind(database.place)
-    upgrade(database.url)
+    upgrade(database.url, upgrading)
 
 
-def upgrade(url: URL) -> bool:
+def upgrade(url: URL, upgrading: Callable[[], None] | None = None) -> bool:
     """Upgrade a store, whole or not at all; say whether there was anything to do.
 
     Raises:
         ConfigurationError: the store is newer than the program, or is none.
         StoreError: the database failed.
     """
-    with upgraded(url) as (_, was_behind):
+    with upgraded(url, upgrading) as (_, was_behind):
         return was_behind
 
 
 @contextmanager
-def upgraded(url: URL) -> Iterator[tuple[Connection, bool]]:
+def upgraded(url: URL, upgrading: Callable[[], None] | None = None) -> Iterator[tuple[Connection, bool]]:
     """Open a transaction on a store that is at this program's revision; say whether it was not before.
 
     The upgrade, which may make all tables, is undone together with whatever else fails in the transaction.
@@ -109,7 +115,8 @@ def upgraded(url: URL) -> Iterator[tuple[Connection, bool]]:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
             is_behind = standing(connection, place) is not Standing.CURRENT
             if is_behind:
-                migrate(connection, "upgrade", "head")
+                with _watched(connection, upgrading):
+                    migrate(connection, "upgrade", "head")
             yield connection, is_behind
     finally:
         engine.dispose()
@@ -126,6 +133,22 @@ def migrate(connection: Connection, direction: str, target: str) -> None:
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
         config.set_main_option("path_separator", "newline")
         getattr(command, direction)(config, target)
+
+
+@contextmanager
+def _watched(connection: Connection, moves: Callable[[], None] | None) -> Iterator[None]:
+    """Call `moves` while SQLite's machine works, and not while it stands still."""
+    raw: object = connection.connection.dbapi_connection
+    if moves is None or not isinstance(raw, sqlite3.Connection):
+        yield
+        return
+    moves()
+    # What it returns says whether to break off, and None is no.
+    raw.set_progress_handler(moves, _INSTRUCTIONS)
+    try:
+        yield
+    finally:
+        raw.set_progress_handler(None, 0)
 
 
 def _revisions(connection: Connection) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -110,8 +111,10 @@ class SqlStore(PassOperations, CommandOperations):
         self.close()
 
 
-def open_store(url: str, *, key_path: Path | None, state_directory: Path) -> SqlStore:
-    """Open the store; a SQLite one is created or upgraded where that is needed.
+def open_store(
+    url: str, *, key_path: Path | None, state_directory: Path, upgrading: Callable[[], None] | None = None
+) -> SqlStore:
+    """Open the store; a SQLite one is created or upgraded where that is needed. `upgrading` is called while it is.
 
     `key_path` names a key file that must exist; without it the key is `erpsyncd.key` in the state directory,
     made there together with a new store. The key is read when it is first needed.
@@ -122,7 +125,7 @@ def open_store(url: str, *, key_path: Path | None, state_directory: Path) -> Sql
     """
     database = Database(read_url(url))
     try:
-        schema.make_current(database)
+        schema.make_current(database, upgrading=upgrading)
     except BaseException:
         database.close()
         raise
