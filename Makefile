@@ -1,19 +1,27 @@
 # make demo   a rehearsal on loopback: no tenant, no credentials, nothing left behind
 # make test   the whole suite
 # make check  what CI runs before the tests
+# make test-system  the Debian package on a machine of its own with a real systemd; as root, with systemd-nspawn
+# make deb    the Debian package, in dist
 # make torture  hundreds of kills at every boundary of a write; takes some minutes
 # make bench  how fast it is, as ratios of things measured side by side; writes benchmarks.json
 # make reference  writes the manual page, and the pages of docs/reference that follow from the program and its tests
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test torture bench check format reference clean
+.PHONY: demo test test-system deb torture bench check format reference clean
 
 demo: .venv/installed
 	@$(BIN)/erpsyncd demo
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(ARGS)
+
+test-system: .venv/installed-dev
+	$(BIN)/python -m pytest -n 0 -m system $(ARGS) tests/system
+
+deb:
+	packaging/deb/make-package
 
 torture: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 -m torture $(ARGS)

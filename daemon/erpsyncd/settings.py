@@ -267,4 +267,8 @@ def _key_path(sections: Sections, environ: Mapping[str, str], directory: Path) -
 def _credential_key(environ: Mapping[str, str]) -> Path | None:
     directory = environ.get("CREDENTIALS_DIRECTORY")
     path = Path(directory) / _CREDENTIAL if directory else None
-    return path if path and path.is_file() else None
+    try:
+        return path if path and path.is_file() else None
+    except PermissionError:
+        # systemd 252 names the directory to ExecReload= too, and lets it not look inside. It does not need the key.
+        return path

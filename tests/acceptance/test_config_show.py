@@ -108,3 +108,20 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 
     assert (78, "") == (refused.code, refused.stdout)
     assert "ERPSYNCD__REMOTE__SETTLE" in refused.stderr
+
+
+def test_settings_are_checked_without_being_used(tmp_path: Path) -> None:
+    """Good ones end with 0 and their file; bad ones with 78 and every problem. Nothing is made in either case."""
+    erpsyncd = Erpsyncd(tmp_path)
+    good = erpsyncd.write("good.toml", "[retention]\ndays = 7\n")
+    bad = erpsyncd.write("bad.toml", 'nonsense = 1\n[schedule]\nreconcile = "often"\n')
+
+    taken = erpsyncd("config", "check", "--config", str(good), "--output", "json")
+    refused = erpsyncd("config", "check", "--config", str(bad))
+
+    assert (0, str(good)) == (taken.code, taken.json["file"])
+    assert "retention.days" in taken.json["warnings"][0]
+    assert f"The settings can be used: {good}." in erpsyncd("config", "check", "--config", str(good)).stdout
+    assert (78, "") == (refused.code, refused.stdout)
+    assert all(word in refused.stderr for word in ("nonsense", "schedule.reconcile"))
+    assert not (tmp_path / "state").exists()

@@ -323,3 +323,15 @@ def test_warnings() -> None:
 
     assert [warning.split(" ")[0] for warning in settings.warnings] == ["retention.days", "remote.settle"]
     assert load_settings(None, HOME, {"retention.days": 92}).warnings == ()
+
+
+def test_credentials_that_nobody_may_look_at_hinder_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd runs a reload's command with the directory named and closed; the settings can be read all the same."""
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    environ = HOME | {"CREDENTIALS_DIRECTORY": "/run/credentials/x"}
+
+    assert Path("/run/credentials/x/erpsyncd.key") == load_settings(None, environ, {}).key_path

@@ -100,7 +100,10 @@ class Machine:
             timeout=5 * PATIENCE,
             check=False,
         )
-        assert code is None or code == done.returncode, (words, done.returncode, done.stdout, done.stderr)
+        if code is not None and code != done.returncode:
+            told = subprocess.run([*enter, "journalctl", "--no-pager", "--lines=40"], capture_output=True, check=False)
+            journal = told.stdout.decode(errors="replace")
+            raise AssertionError(f"{words} ended with {done.returncode}: {done.stdout} {done.stderr}\n{journal}")
         return Done(done.returncode, done.stdout, done.stderr)
 
     def put(self, place: str, content: bytes, *, mode: int = 0o644) -> None:
