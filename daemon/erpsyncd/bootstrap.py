@@ -54,7 +54,12 @@ def start(
         ConfigurationError: with every problem and its place.
     """
     settings = load_settings(config, environ, overrides)
-    configure_logging(level=settings.log.level, format=settings.log.format, in_colour=in_colour)
+    configure_logging(
+        level=settings.log.level,
+        format=settings.log.format,
+        in_colour=in_colour,
+        journal_stream=environ.get("JOURNAL_STREAM"),
+    )
     return settings
 
 

@@ -1,4 +1,4 @@
-"""Logging: structlog and the standard library through one pipeline to stderr.
+"""Logging: structlog and the standard library through one pipeline to stderr, or to systemd's journal.
 
 Events are `noun.past_participle` with values as keys, one per fact; bodies and secrets are never given to a
 logger. The redaction here is the second line of defence, for the day somebody does.
@@ -7,6 +7,7 @@ logger. The redaction here is the second line of defence, for the day somebody d
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import re
 import sys
@@ -19,9 +20,10 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from erpsyncd.domain.secrets import Secret
+from erpsyncd.journal import Journal, is_journal
 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
-Format: TypeAlias = Literal["auto", "console", "json"]
+Format: TypeAlias = Literal["auto", "console", "json", "journal"]
 
 #: Libraries that write whole requests, statements or one line per job when they are let.
 _CAPPED = ("httpx", "httpcore", "apscheduler", "alembic", "sqlalchemy")
@@ -55,29 +57,58 @@ class _Handler(logging.StreamHandler[TextIO]):
             self.stream.write(f'{{"event": "log.failed", "logger": "{record.name}", "exception": "{name}"}}\n')
 
 
+class _JournalHandler(_Handler):
+    """Sends each event to the journal; one that the journal does not take goes to stderr, as JSON."""
+
+    def __init__(self, stream: TextIO, journal: Journal) -> None:
+        super().__init__(stream)
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the event as it would be written: redacted, and nothing in it but text, numbers and lists."""
+        try:
+            self._journal.send(json.loads(self.format(record)))
+        except OSError:
+            super().emit(record)
+        except Exception:  # noqa: BLE001 -- logging's rule: what cannot be logged must not end what logs it
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Let go of the journal too."""
+        self._journal.close()
+        super().close()
+
+
 def configure_logging(
     *,
     level: Level,
     format: Format = "auto",  # noqa: A002 -- named as the option is
     stream: TextIO | None = None,
     in_colour: bool = True,
+    journal_stream: str | None = None,
+    journal: Journal | None = None,
 ) -> None:
-    """Send every event to `stream` (stderr). `auto` is for people on a terminal, JSON elsewhere. Repeatable."""
+    """Send every event to `stream` (stderr), or to the journal. Repeatable.
+
+    `auto` is console for people on a terminal, the journal where `stream` is what systemd named in `journal_stream`,
+    and JSON elsewhere. What the journal does not take goes to `stream` as JSON.
+    """
     stream = stream or sys.stderr
-    console = format == "console" or (format == "auto" and stream.isatty())
-    handler = _Handler(stream)
+    form = _chosen(stream, journal_stream) if format == "auto" else format
+    handler = _JournalHandler(stream, journal or Journal()) if form == "journal" else _Handler(stream)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
             processors=[
                 ProcessorFormatter.remove_processors_meta,
-                *(_console_processors(in_colour=in_colour and stream.isatty()) if console else _json_processors()),
+                *_processors(form, in_colour=in_colour and stream.isatty()),
             ],
         )
     )
     root = logging.getLogger()
     for old in [known for known in root.handlers if isinstance(known, _Handler)]:
         root.removeHandler(old)
+        old.close()
     root.addHandler(handler)
     set_level(level)
     logging.captureWarnings(capture=True)
@@ -98,20 +129,31 @@ def set_level(level: Level) -> None:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 
-def _console_processors(*, in_colour: bool) -> Iterable[Processor]:
-    return (
-        structlog.processors.format_exc_info,
-        redact,
-        structlog.dev.ConsoleRenderer(colors=in_colour, exception_formatter=structlog.dev.plain_traceback),
-    )
+def _chosen(stream: TextIO, journal_stream: str | None) -> Format:
+    """Return the form for who reads the stream."""
+    if stream.isatty():
+        return "console"
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # one that is only in memory
+        return "json"
+    return "journal" if is_journal(descriptor, journal_stream) else "json"
 
 
-def _json_processors() -> Iterable[Processor]:
-    return (
-        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-        redact,
-        structlog.processors.JSONRenderer(),
+def _processors(form: Format, *, in_colour: bool) -> Iterable[Processor]:
+    if form == "console":
+        return (
+            structlog.processors.format_exc_info,
+            redact,
+            structlog.dev.ConsoleRenderer(colors=in_colour, exception_formatter=structlog.dev.plain_traceback),
+        )
+    # The journal is read by people, who want a traceback as text.
+    exceptions = (
+        structlog.processors.format_exc_info
+        if form == "journal"
+        else structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     )
+    return (exceptions, redact, structlog.processors.JSONRenderer())
 
 
 def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> EventDict:

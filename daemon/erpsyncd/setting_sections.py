@@ -226,13 +226,14 @@ class RetentionSettings(_Section):
 
 
 class LogSettings(_Section):
-    """The log, which goes to stderr."""
+    """The log, which goes to stderr, or as a service of systemd into its journal."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
     """The least important level that is written: debug, info, warning or error."""
 
-    format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = "auto"
-    """console, json, or auto: console on a terminal, JSON elsewhere."""
+    format: Annotated[Literal["auto", "console", "json", "journal"], BeforeValidator(_lower)] = "auto"
+    """console, json, journal (systemd's journal, a field for each member), or auto: console on a terminal, journal
+    where systemd connected stderr to it, JSON elsewhere."""
 
 
 class Sections(_Section):

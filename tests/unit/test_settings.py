@@ -181,7 +181,7 @@ def test_every_problem_is_listed_with_its_place(tmp_path: Path) -> None:
             "erpsyncd.toml: schedule.reconcile: the cron expression's hour must be from 0 to 23 (it is '0 25 * * *')",
             "erpsyncd.toml: schedule.quote_check: must be longer than nothing (it is 0)",
             f"erpsyncd.toml: schedule.stop_within: {duration} (it is -1)",
-            "erpsyncd.toml: log.format: must be 'auto', 'console' or 'json' (it is 'xml')",
+            "erpsyncd.toml: log.format: must be 'auto', 'console', 'json' or 'journal' (it is 'xml')",
             (
                 "erpsyncd.toml: state.directory: must be an absolute path: another working directory would mean "
                 "another store (it is 'relative')"

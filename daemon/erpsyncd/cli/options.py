@@ -72,7 +72,7 @@ _OPTIONS = (
         help="Settings (or ERPSYNCD_CONFIG). [/etc/erpsyncd/erpsyncd.toml]",
     ),
     _remembered("--output", type=click.Choice(OutputFormat, case_sensitive=False), help="Form of results. [text]"),
-    _remembered("--log-format", type=click.Choice(["auto", "console", "json"]), help="Form of logs, on stderr."),
+    _remembered("--log-format", type=click.Choice(["auto", "console", "json", "journal"]), help="Form of logs."),
     _remembered("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much is logged."),
     _remembered("--debug", is_flag=True, help="With an error, show what led to it."),
 )
