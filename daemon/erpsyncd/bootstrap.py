@@ -29,6 +29,7 @@ from erpsyncd.settings import Settings, load_settings
 from erpsyncd.state_directory import prepare
 from erpsyncd.store import SqlStore, open_store, upgrade_store
 from erpsyncd.store.addresses import read_url, sqlite_path
+from erpsyncd.store.views import Backup
 
 if TYPE_CHECKING:
     from erpsyncd.netserver.apis import NetServerApis
@@ -86,6 +87,18 @@ def upgrade(settings: Settings) -> bool:
     """Upgrade the store's schema; say whether there was anything to do."""
     prepare(settings.state_directory)
     return upgrade_store(settings.store_url)
+
+
+def back_up(settings: Settings, target: Path, *, replace: bool) -> Backup:
+    """Write a SQLite store as it is now to a file, beside whoever works with it.
+
+    Raises:
+        UsageError: the store is on a server, or the target may not be written.
+        StoreError: the store cannot be read, or is damaged; nothing was left behind.
+    """
+    from erpsyncd.store.backup import back_up as write_backup  # noqa: PLC0415 -- see the module's docstring
+
+    return write_backup(read_url(settings.store_url), target, replace=replace)
 
 
 def import_documents(

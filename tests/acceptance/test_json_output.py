@@ -83,6 +83,7 @@ LATER: list[tuple[str, str, int]] = [
     ("export", "document", 0),
     ("export --reveal --tenant acme", "document", 0),
     ("doctor acme away", "doctor", 1),
+    ("db backup backup.db", "db_backup", 0),
     ("db copy sqlite:///copy.db", "db_copy", 0),
 ]
 #: and after somebody changed there what is ours.
@@ -122,6 +123,7 @@ FAILURES: list[tuple[str, int]] = [
     ("connections show acme nothing", 2),
     ("db check --debug --config missing.toml", 78),
     ("db copy oracle:///x", 78),
+    ("db backup erpsyncd.db", 2),
     ("db upgrade --config missing.toml", 78),
     ("demo --port 1", 2),
     ("doctor nobody", 2),

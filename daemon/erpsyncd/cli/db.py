@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -72,6 +73,36 @@ def check(invocation: Invocation) -> int:
             write_text("\n".join(f"{one.name}: {line}" for line in cut(one.problems or ("ok",), _MOST_LINES)))
         write_text(f"The store {place} is {'whole, up to date, and its key is here' if is_ok else 'damaged'}.")
     return 0 if is_ok else 1
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@common_options
+@pass_invocation
+def backup(invocation: Invocation, file: Path, *, force: bool) -> None:
+    """Write the store as it is now to FILE, while erpsyncd may go on working.
+
+    FILE is whole: it was looked through before it got its name. Only its owner can read it. Its
+    secrets are encrypted, and the key is not in it: keep a copy of the key somewhere else.
+    A PostgreSQL server makes its own backups; the error says which command to run.
+
+    \b
+    Examples:
+      erpsyncd db backup /var/backups/erpsyncd.db
+      erpsyncd db backup --force /var/backups/erpsyncd.db
+    """
+    settings = settings_of(invocation)
+    made = bootstrap.back_up(settings, file, replace=force)
+    if invocation.as_json:
+        keys = {"key_id": made.key_id, "key_file": str(settings.key_path)}
+        write_json("db_backup", {"file": str(made.file), "bytes": made.size, **keys})
+        return
+    write_text(f"The store is in {made.file} ({made.size} bytes), whole.")
+    if made.key_id is not None:
+        write_text(
+            f"The key is not in it: {made.key_id}, in {settings.key_path}. Without it nobody can use the backup."
+        )
 
 
 @db.command()

@@ -102,6 +102,10 @@ KINDS: dict[str, Kind] = {
         description="What was looked at in the store, and what is wrong with it.",
         members={"ok": TRUTH, "items": many(record(check=TEXT, ok=TRUTH, problems=many(TEXT)))},
     ),
+    "db_backup": Kind(
+        description="Where the backup is, and which key opens it.",
+        members={"file": TEXT, "bytes": COUNT, "key_id": or_null(TEXT), "key_file": TEXT},
+    ),
     "db_copy": Kind(
         description="Where the store was copied to, and which key opens both.",
         members={

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from erpsyncd.domain.connections import FieldValue
@@ -206,6 +207,18 @@ class Copy:
     """The key that both are encrypted under; None where nothing was encrypted yet."""
 
     tables: tuple[Copied, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A store that was copied to a file, whole."""
+
+    file: Path
+    size: int
+    """In bytes."""
+
+    key_id: str | None
+    """The key that it is encrypted under; None where nothing was encrypted yet. It is not in the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
