@@ -36,6 +36,12 @@ MEANING: Mapping[str, str] = {
     "list.changed": "A list of connectors, groups or associates has changed; so many connections became due.",
     "list.failed": "A list that names are looked up in could not be read again; what was read before stays.",
     "operation.missing": "A tenant does not have an operation, which is no failure; told once, until it is otherwise.",
+    "metrics.failed": "The metrics file could not be written, or the store did not answer for it.",
+    "notification.crashed": "A defect kept somebody from being told of a pass; please report it.",
+    "notification.delivered": "Somebody was told of a pass (`notify`).",
+    "notification.dropped": "Too many notifications waited for one target; the oldest was given up.",
+    "notification.failed": "Somebody could not be told of a pass. The pass is not touched.",
+    "notification.given_up": "At the end there was no more time for what was still to be told.",
     "plan.refused": "A safety limit stopped a tenant's pass before any write.",
     "run.failed": "A run ended because of the store, or because another process has it.",
     "run.finished": "A pass over all tenants ended: the one line to keep.",
@@ -58,6 +64,9 @@ MEANING: Mapping[str, str] = {
     "tenant.skipped": "A tenant was left alone: parked, or another process works on it.",
     "tenant_state.read": "The vendor said of a tenant of Online whether it runs, where, and until when that is good.",
     "tenant_state.unread": "The vendor could not be asked for a tenant's state; what was known of it before counts.",
+    "watcher.crashed": "A defect in what watches runs (metrics, health, notifications); please report it.",
+    "web.crashed": "A defect kept a question from being answered (`web.listen`); please report it.",
+    "web.started": "The daemon answers /healthz, /readyz and /metrics there.",
 }
 
 

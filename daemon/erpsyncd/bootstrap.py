@@ -23,8 +23,10 @@ from erpsyncd.domain.ports import Progress
 from erpsyncd.domain.results import RunReport
 from erpsyncd.domain.tenants import Environment
 from erpsyncd.domain.unknown_names import no_such_tenant
+from erpsyncd.domain.watching import CallWatcher
 from erpsyncd.errors import RunInterrupted, UsageError
 from erpsyncd.logs import configure_logging, set_level
+from erpsyncd.observation import Observation, observed
 from erpsyncd.settings import Settings, load_settings
 from erpsyncd.state_directory import prepare
 from erpsyncd.store import SqlStore, open_store, upgrade_store
@@ -182,15 +184,16 @@ def run_daemon(settings: Settings, environ: Mapping[str, str], read_again: Calla
         store.unlock()
 
         async def live() -> int:
-            daemon = Daemon(
-                reconciler=_reconciler(settings, store, environ),
-                history=_History(store, timedelta(days=settings.retention.days)),
-                schedule=_schedule(settings),
-                reload=lambda: _reload(settings, read_again()),
-                notifier=notifier,
-                watchdog=_watchdog(store, notifier, environ),
-            )
-            return await daemon.run()
+            async with observed(settings, store, secret_resolver(environ), serves=True) as observation:
+                daemon = Daemon(
+                    reconciler=_reconciler(settings, store, environ, observation),
+                    history=_History(store, timedelta(days=settings.retention.days)),
+                    schedule=_schedule(settings),
+                    reload=lambda: _reload(settings, read_again(), observation),
+                    notifier=notifier,
+                    watchdog=_watchdog(store, notifier, environ),
+                )
+                return await daemon.run()
 
         return asyncio.run(live())
 
@@ -218,9 +221,15 @@ class _History:
 async def _one_run(
     settings: Settings, store: SqlStore, options: RunOptions, environ: Mapping[str, str], progress: Progress | None
 ) -> RunReport:
-    reconciler = _reconciler(settings, store, environ)
-    if progress is not None:
-        reconciler.progress = progress
+    async with observed(settings, store, secret_resolver(environ), serves=False) as observation:
+        reconciler = _reconciler(settings, store, environ, observation)
+        if progress is not None:
+            reconciler.progress = progress
+        return await _stoppable(reconciler, options, settings.schedule.stop_within)
+
+
+async def _stoppable(reconciler: Reconciler, options: RunOptions, stop_within: timedelta) -> RunReport:
+    """Make a run that signals stop."""
     loop = asyncio.get_running_loop()
     run = asyncio.create_task(reconciler.run(options))
 
@@ -229,7 +238,7 @@ async def _one_run(
             run.cancel()
         else:
             reconciler.stopping.set()
-            loop.call_later(settings.schedule.stop_within.total_seconds(), run.cancel)
+            loop.call_later(stop_within.total_seconds(), run.cancel)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -239,23 +248,26 @@ async def _one_run(
         raise RunInterrupted("cut off by a signal; what was under way is settled by the next run") from None
 
 
-def _reconciler(settings: Settings, store: SqlStore, environ: Mapping[str, str]) -> Reconciler:
+def _reconciler(
+    settings: Settings, store: SqlStore, environ: Mapping[str, str], observation: Observation
+) -> Reconciler:
     from erpsyncd.service.clocks import uptime  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.service.reconciler import Reconciler  # noqa: PLC0415 -- as above
 
     return Reconciler(
         store=store,
-        apis=tenant_apis(settings),
+        apis=tenant_apis(settings, on_call=observation.on_call),
         resolver=secret_resolver(environ),
         policy=policy_of(settings),
         owner=lease_owner(),
         now=lambda: datetime.now(UTC),
         uptime=uptime,
+        watchers=observation.watchers,
     )
 
 
-def tenant_apis(settings: Settings) -> NetServerApis:
-    """Return what opens tenants, with the limits of the settings."""
+def tenant_apis(settings: Settings, *, on_call: CallWatcher | None = None) -> NetServerApis:
+    """Return what opens tenants, with the limits of the settings; `on_call` is told of each call."""
     from erpsyncd.netserver.apis import NetServerApis  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.netserver.limits import RemoteLimits  # noqa: PLC0415 -- as above
     from erpsyncd.netserver.retries import log_retries_quietly  # noqa: PLC0415 -- as above
@@ -270,6 +282,7 @@ def tenant_apis(settings: Settings) -> NetServerApis:
         ),
         hosts=online_hosts(settings),
         certificates=online_certificates(settings),
+        on_call=on_call,
     )
 
 
@@ -333,11 +346,12 @@ def _schedule(settings: Settings) -> Schedule:
     )
 
 
-def _reload(at_start: Settings, now: Settings) -> Reloaded:
+def _reload(at_start: Settings, now: Settings, observation: Observation) -> Reloaded:
     """Apply what can be applied to a running daemon, and name what cannot."""
     from erpsyncd.service.daemon import Reloaded  # noqa: PLC0415 -- see the module's docstring
 
     set_level(now.log.level)
+    observation.reloaded(now)
     # Calls keep the deadline that they were started with, so leases and settling must keep it too.
     policy = policy_of(now.model_copy(update={"remote": at_start.remote}))
     return Reloaded(schedule=_schedule(now), policy=policy, restart_needed=_restart_needed(at_start, now))
@@ -355,6 +369,8 @@ def _restart_needed(at_start: Settings, now: Settings) -> tuple[str, ...]:
         "online": (at_start.online, now.online),
         "limits.http_connections": (at_start.limits.http_connections, now.limits.http_connections),
         "retention.days": (at_start.retention.days, now.retention.days),
+        "web": (at_start.web, now.web),
+        "notify": (at_start.notify, now.notify),
         "log.format": (at_start.log.format, now.log.format),
     }
     return tuple(name for name, (before, after) in pairs.items() if before != after)

@@ -11,7 +11,7 @@ from typing import Any
 
 from erpsyncd import setting_sections
 from erpsyncd.domain.schedules import format_duration
-from erpsyncd.setting_sections import Sections, Settings, environment_name, setting_types
+from erpsyncd.setting_sections import SECRET_ADDRESSES, Sections, Settings, environment_name, setting_types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def settings_in_force(settings: Settings, *, without_password: Callable[[str], s
     return tuple(
         SettingInForce(
             name=setting.path,
-            value=derived.get(setting.path) or _plain(values[section][key]),
+            value=derived.get(setting.path) or _plain(setting.path, values[section][key]),
             source=settings.sources.get(setting.path, "default"),
             description=setting.docstring,
         )
@@ -63,8 +63,12 @@ def settings_in_force(settings: Settings, *, without_password: Callable[[str], s
     )
 
 
-def _plain(value: timedelta | str | int | bool) -> str | int | bool:  # noqa: FBT001 -- a value to be shown
-    return format_duration(value) if isinstance(value, timedelta) else value
+def _plain(setting: str, value: timedelta | str | int | bool) -> str | int | bool:  # noqa: FBT001 -- a value to be shown
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if setting in SECRET_ADDRESSES and isinstance(value, str) and value and not value.startswith("@{"):
+        return f"{'/'.join(value.split('/')[:3])}/***"
+    return value
 
 
 def describe_settings() -> tuple[SettingDescription, ...]:

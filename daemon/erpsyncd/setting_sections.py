@@ -13,9 +13,14 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from erpsyncd.domain.input_rules import url_problem
+from erpsyncd.domain.listening import parse_listen
+from erpsyncd.domain.notifications import read_command, read_events, webhook_problem
 from erpsyncd.domain.schedules import cron_problem, format_duration, parse_duration
+from erpsyncd.domain.secrets import parse_template
 
 ENVIRONMENT_PREFIX = "ERPSYNCD__"
+#: Whose address is the password: nothing of it but the host is shown.
+SECRET_ADDRESSES = frozenset({"notify.start", "notify.success", "notify.failure"})
 _DATABASES = re.compile(r"postgres(ql(\+psycopg)?)?://.+|sqlite(\+pysqlite)?:////.+", re.DOTALL)
 
 
@@ -53,6 +58,36 @@ def _read_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _read_listen(text: str) -> str:
+    return str(parse_listen(text)) if text else ""
+
+
+def _read_reference(text: str) -> str:
+    template = parse_template(text) if text else None
+    if template is not None and [str(part) for part in template.references] != [text]:
+        raise ValueError("must be a reference, such as @{systemd:NAME} or @{file:PATH}: a secret is no setting")
+    return text
+
+
+def _read_webhook(text: str) -> str:
+    if not text or text.startswith("@{"):
+        return _read_reference(text)
+    problem = webhook_problem(text)
+    if problem:
+        raise ValueError(problem)
+    return text
+
+
+def _read_command_line(text: str) -> str:
+    read_command(text)
+    return text
+
+
+def _read_event_words(text: str) -> str:
+    read_events(text)
+    return text
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -61,6 +96,7 @@ AbsoluteUrl: TypeAlias = Annotated[str, AfterValidator(_read_url)]
 Duration: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
 DurationOrNone: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration)]
 Schedule: TypeAlias = Annotated[timedelta | str, BeforeValidator(_read_schedule)]
+Webhook: TypeAlias = Annotated[str, AfterValidator(_read_webhook)]
 AbsolutePath: TypeAlias = Annotated[str, AfterValidator(_read_path)]
 
 
@@ -236,6 +272,53 @@ class LogSettings(_Section):
     where systemd connected stderr to it, JSON elsewhere."""
 
 
+class WebSettings(_Section):
+    """What can be asked of the daemon: /healthz, /readyz and /metrics on this machine; or metrics in a file."""
+
+    listen: Annotated[str, AfterValidator(_read_listen)] = ""
+    """Where to listen: `127.0.0.1:9464`, `[::1]:9464`, or `unix:/run/erpsyncd/web.sock`. Empty: nowhere. Other
+    machines' addresses are refused, because nobody is asked for a password there."""
+
+    stale_after: DurationOrNone = timedelta(0)
+    """How long ago the last pass may have ended for /readyz to say yes. `0s`: three times `schedule.reconcile`, at
+    least 10 minutes; a day where that is a cron expression."""
+
+    max_tenants: Annotated[int, Field(ge=0)] = 100
+    """With more tenants than this, metrics have no numbers of each tenant, only of all together."""
+
+    textfile: AbsolutePath = ""
+    """A file (`….prom`) that gets the metrics of the store after each pass, for the node exporter's textfile
+    collector. Everybody can read it."""
+
+
+class NotifySettings(_Section):
+    """Who is told of passes: addresses that get a POST with JSON, and a command."""
+
+    start: Webhook = Field(default="", repr=False)
+    """The address that is told that a pass begins. Like the next two it may be a reference, as `@{systemd:NAME}`."""
+
+    success: Webhook = Field(default="", repr=False)
+    """The address that is told of a pass with exit code 0."""
+
+    failure: Webhook = Field(default="", repr=False)
+    """The address that is told of a pass with any other exit code, or that broke off."""
+
+    secret: Annotated[str, AfterValidator(_read_reference)] = ""
+    """A reference to the secret that signs what the addresses get (HMAC-SHA256). Empty: it is not signed."""
+
+    command: Annotated[str, AfterValidator(_read_command_line)] = ""
+    """A program with its arguments, quoted as in a shell but run without one; it gets the JSON on stdin."""
+
+    command_on: Annotated[str, AfterValidator(_read_event_words)] = "failure recovered"
+    """When the command is run: any of `start`, `success`, `failure`, and `recovered`, a success after a failure."""
+
+    deadline: Duration = timedelta(seconds=10)
+    """How long telling one address may take, with all tries, and how long the command may run."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """How often an address is tried."""
+
+
 class Sections(_Section):
     """What a file, the environment and the command line can say."""
 
@@ -251,6 +334,8 @@ class Sections(_Section):
     breaker: BreakerSettings = BreakerSettings()
     retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
+    web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()
 
 
 class Settings(Sections):

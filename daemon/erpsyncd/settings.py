@@ -21,14 +21,21 @@ from pydantic_core import ErrorDetails
 from erpsyncd.domain.input_rules import near_miss
 from erpsyncd.domain.schedules import format_duration
 from erpsyncd.errors import ConfigurationError
-from erpsyncd.setting_sections import ENVIRONMENT_PREFIX, Sections, Settings, environment_name, setting_types
+from erpsyncd.setting_sections import (
+    ENVIRONMENT_PREFIX,
+    SECRET_ADDRESSES,
+    Sections,
+    Settings,
+    environment_name,
+    setting_types,
+)
 
 __all__ = ["DEFAULT_FILE", "Settings", "load_settings"]
 
 DEFAULT_FILE = Path("/etc/erpsyncd/erpsyncd.toml")
 _CREDENTIAL = "erpsyncd.key"
-#: Its value is never repeated in a message: it may hold a password.
-_CONFIDENTIAL = "store.url"
+#: Their values are never repeated in a message: they may hold a password.
+_CONFIDENTIAL = SECRET_ADDRESSES | {"store.url", "notify.secret", "notify.command"}
 #: With fewer days the vendor's condition, three months of logs, is not met.
 _VENDOR_DAYS = 92
 
@@ -205,7 +212,7 @@ def _explain(error: ErrorDetails, places: Mapping[str, str]) -> str:
         case _:
             reason = error["msg"]
     place = places.get(setting, setting)
-    if setting == _CONFIDENTIAL or not isinstance(error["input"], str | int | float):
+    if setting in _CONFIDENTIAL or not isinstance(error["input"], str | int | float):
         return f"{place}: {reason}"
     return f"{place}: {reason} (it is {reprlib.repr(error['input'])})"
 

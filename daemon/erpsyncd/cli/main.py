@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 
 import click
 
@@ -75,10 +76,23 @@ class _Commands(Group):
     type=TenantName(),
     help="With --run-once: lift this tenant's safety limits.",
 )
+@click.option(
+    "--metrics-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --run-once: write the store's metrics here, for Prometheus.",
+)
 @common_options
 @click.pass_context
 def cli(
-    ctx: click.Context, *, run_once: bool, selection: Selection, scheduled: bool, dry_run: bool, force: tuple[str, ...]
+    ctx: click.Context,
+    *,
+    run_once: bool,
+    selection: Selection,
+    scheduled: bool,
+    dry_run: bool,
+    force: tuple[str, ...],
+    metrics_file: Path | None,
 ) -> int:
     """Keep the ERP connections of SuperOffice CRM as described.
 
@@ -91,7 +105,11 @@ def cli(
       erpsyncd --run-once
     """
     given = {"--run-once": run_once, "--scheduled": scheduled, "--dry-run": dry_run, "--force": bool(force)}
-    given |= {"--only": bool(selection.only), "--exclude": bool(selection.exclude)}
+    given |= {
+        "--only": bool(selection.only),
+        "--exclude": bool(selection.exclude),
+        "--metrics-file": bool(metrics_file),
+    }
     if ctx.invoked_subcommand is not None:
         for name, is_given in given.items():
             if is_given:
@@ -104,6 +122,7 @@ def cli(
     from erpsyncd.cli import service  # noqa: PLC0415 -- only these two need what it imports
 
     invocation = ctx.ensure_object(Invocation)
+    invocation.metrics_file = metrics_file
     if run_once:
         return service.run_once(
             invocation, selection=selection, scheduled=scheduled, dry_run=dry_run, force=frozenset(force)

@@ -26,6 +26,7 @@ class Invocation:
     log_format: str | None = None
     log_level: str | None = None
     debug: bool = False
+    metrics_file: Path | None = None
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -46,6 +47,8 @@ class Invocation:
     def overrides(self) -> dict[str, str]:
         """Return the settings that the command line overrides, by path."""
         named = {"log.format": self.log_format, "log.level": self.log_level}
+        # A setting's path is absolute: it must not depend on where a process was started. A command line may.
+        named["web.textfile"] = None if self.metrics_file is None else str(self.metrics_file.absolute())
         return {path: value for path, value in named.items() if value is not None}
 
 

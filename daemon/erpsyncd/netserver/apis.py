@@ -15,6 +15,7 @@ from erpsyncd.domain.sessions import SessionMemory
 from erpsyncd.domain.state_ports import Whereabouts
 from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import AuthKind, Credentials, Environment, Protocol, TenantSpec
+from erpsyncd.domain.watching import CallWatcher
 from erpsyncd.errors import RemoteError
 from erpsyncd.netserver.addresses import check_base_url, check_proxy
 from erpsyncd.netserver.api import Caller, NetServerApi
@@ -49,8 +50,9 @@ class NetServerApis:
         wire: Callable[[], Wire] | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_call: CallWatcher | None = None,
     ) -> None:
-        """`hosts` are the base addresses of the vendor's environments.
+        """`hosts` are the base addresses of the vendor's environments; `on_call` is told of each call.
 
         `certificates` are the paths of what signs their tokens, where that is not looked up there. `wire` replaces
         the network, `limiter`, `clock` and `now` the time; all of them are for tests.
@@ -62,6 +64,7 @@ class NetServerApis:
         self._clock = clock
         self._now = now
         self._online = OnlineLogins(self._hosts, certificates or {}, clock=clock, now=now)
+        self._on_call = on_call
         self._limiters: dict[str, RateLimiter] = {}
 
     @asynccontextmanager
@@ -162,6 +165,7 @@ class NetServerApis:
                 calls_per_second=tenant.calls_per_second,
                 proxy=proxy.address if proxy is not None else None,
                 read_only=read_only,
+                on_call=self._on_call,
             )
 
     async def _way_to(self, tenant: TenantSpec, proxy: Proxy | None) -> Wire:

@@ -24,11 +24,13 @@ import structlog
 from erpsyncd import __version__
 from erpsyncd.domain.ports import BeforeSend
 from erpsyncd.domain.proxies import ProxyAddress
+from erpsyncd.domain.watching import CallWatcher
 from erpsyncd.errors import (
     Effect,
     MalformedResponse,
     OutcomeUnknown,
     ProxyUnauthorized,
+    RemoteError,
     RemoteRejected,
     RemoteUnreachable,
 )
@@ -73,8 +75,10 @@ class Transport:
         proxy: ProxyAddress | None = None,
         read_only: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_call: CallWatcher | None = None,
     ) -> None:
         """`proxy` is what `http` goes through; messages name it."""
+        self._on_call = on_call or (lambda _operation, _outcome, _seconds: None)
         self._http = http
         self._proxy = proxy
         self._tenant = tenant
@@ -110,12 +114,13 @@ class Transport:
         async with self._connections, self._limiter.turn(self._calls_per_second) as leave:
             progress = Progress(leave) if before_send is None else Progress(leave, await before_send())
             started = time.perf_counter()
-            with errors_translated(call.endpoint, progress, self._limits, self._proxy):
+            with self._told(call.endpoint), errors_translated(call.endpoint, progress, self._limits, self._proxy):
                 async with (
                     asyncio.timeout(self._limits.deadline_seconds),
                     progress.connecting_within(self._limits.connect_seconds),
                 ):
                     reply = await self._exchange(method, call, progress)
+        self._on_call(call.endpoint.operation, f"{reply.status // 100}xx", time.perf_counter() - started)
         log.debug(
             "call.finished",
             tenant=self._tenant,
@@ -126,6 +131,16 @@ class Transport:
             bytes=len(reply.body),
         )
         return reply
+
+    @contextmanager
+    def _told(self, endpoint: Endpoint) -> Iterator[None]:
+        """Tell who watches of a call that got no answer."""
+        started = time.perf_counter()
+        try:
+            yield
+        except RemoteError as exc:
+            self._on_call(endpoint.operation, exc.error_class, time.perf_counter() - started)
+            raise
 
     def _refuse_writing(self, call: Call) -> None:
         if self._allowed is None or call.method == "GET":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
@@ -16,6 +16,7 @@ from erpsyncd.domain.intents import Lease, Uptime
 from erpsyncd.domain.ports import PassStore, Progress, TenantApi, TenantApis
 from erpsyncd.domain.results import RunReport, TenantReport
 from erpsyncd.domain.tenants import Tenant
+from erpsyncd.domain.watching import RunWatcher
 from erpsyncd.errors import (
     ConfigurationError,
     Crashed,
@@ -37,6 +38,7 @@ from erpsyncd.service.remote import LeaseHolder, Remote
 from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.service.sessions import recalled
 from erpsyncd.service.tenant_pass import TenantPass
+from erpsyncd.service.watching import watched
 from erpsyncd.service.whereabouts import find_whereabouts, raise_if_parked
 
 log = structlog.stdlib.get_logger(__name__)
@@ -65,7 +67,10 @@ class Reconciler:
     """Set to let calls in flight end and start nothing new."""
 
     progress: Progress = field(default_factory=Unwatched)
-    """Who watches."""
+    """Who watches one run as it goes on."""
+
+    watchers: Sequence[RunWatcher] = ()
+    """Who is told of every run."""
 
     async def run(self, options: RunOptions) -> RunReport:
         """Make one pass over every tenant.
@@ -73,6 +78,9 @@ class Reconciler:
         Raises:
             StoreError: the store failed; what was reported until then is in it.
         """
+        return await watched(self._run, options, watchers=self.watchers, now=self.now)
+
+    async def _run(self, options: RunOptions) -> RunReport:
         started_at, started = self.now(), time.monotonic()
         run_id = await self.store.start_run(trigger=options.trigger, dry_run=options.dry_run, started_at=started_at)
         with structlog.contextvars.bound_contextvars(run_id=run_id):

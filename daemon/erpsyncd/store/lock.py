@@ -53,6 +53,10 @@ class ProcessLock:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def is_ours(self) -> bool:
+        """Say whether this object holds it, at the path where others look for it."""
+        return self._descriptor is not None and self._is_at_its_path(self._descriptor)
+
     def is_held(self) -> bool:
         """Say whether any process holds it now, this one or another."""
         if not self.path.exists():

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from erpsyncd.domain.watching import Census, CommitWatcher
 from erpsyncd.errors import RunInProgress
 from erpsyncd.store import history, leases, schema
 from erpsyncd.store.addresses import read_url
+from erpsyncd.store.census import take_census
 from erpsyncd.store.commands import CommandOperations
 from erpsyncd.store.database import Database
 from erpsyncd.store.lock import ProcessLock
@@ -75,6 +77,23 @@ class SqlStore(PassOperations, CommandOperations):
         """
         with suppress(RunInProgress):
             self.lock_process()
+
+    def holds_lock(self) -> bool:
+        """Say whether this process may make writing passes; on PostgreSQL every one may."""
+        return self._lock is None or self._lock.is_ours()
+
+    def census(self) -> Census:
+        """Return how everything stands, in numbers.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        with self._database.read() as connection:
+            return take_census(connection, now=datetime.now(UTC))
+
+    def watch_commits(self, watcher: CommitWatcher) -> None:
+        """Tell somebody how long each transaction of passes takes."""
+        self._writer.on_commit = watcher
 
     def free_leases(self) -> None:
         """Free all leases and mark all open runs as interrupted. Only for who knows that their owners are dead."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,6 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
+from erpsyncd.domain.watching import CommitWatcher
 from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
 from erpsyncd.store.database import Database
 
@@ -52,6 +54,8 @@ class GroupCommitWriter:
     """Writes for many, one transaction at a time."""
 
     def __init__(self, database: Database) -> None:
+        #: Told how many seconds each transaction took, in the writer's thread.
+        self.on_commit: CommitWatcher = lambda _seconds: None
         self._database = database
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
@@ -107,7 +111,7 @@ class GroupCommitWriter:
         turn = [waiting for waiting in batch if waiting.future.set_running_or_notify_cancel()]
         if not turn:
             return
-        committing = False
+        committing, started = False, time.perf_counter()
         try:
             with self._database.write() as connection:
                 _limit_idling(connection)
@@ -117,6 +121,7 @@ class GroupCommitWriter:
         except Exception as exc:  # noqa: BLE001 -- whatever it is belongs to the callers, and the thread must live
             for waiting in turn:
                 waiting.error = _not_committed(exc, committing=committing)
+        self.on_commit(time.perf_counter() - started)
         for waiting in turn:
             waiting.settle()
 
