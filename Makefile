@@ -4,12 +4,13 @@
 # make test-system  the Debian package on a machine of its own with a real systemd; as root, with systemd-nspawn
 # make deb    the Debian package, in dist
 # make torture  hundreds of kills at every boundary of a write; takes some minutes
+# make soak   20,000 passes in one process, and what it holds meanwhile; takes some quarters of an hour
 # make bench  how fast it is, as ratios of things measured side by side; writes benchmarks.json
 # make reference  writes the manual page, and the pages of docs/reference that follow from the program and its tests
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-system deb torture bench check format reference clean
+.PHONY: demo test test-system deb torture soak bench check format reference clean
 
 demo: .venv/installed
 	@$(BIN)/erpsyncd demo
@@ -25,6 +26,9 @@ deb:
 
 torture: .venv/installed-dev
 	$(BIN)/python -m pytest -n 2 -m torture $(ARGS)
+
+soak: .venv/installed-dev
+	$(BIN)/python -m pytest -n 0 -s -m soak $(ARGS)
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,0 +1,93 @@
+"""Thousands of passes in one process: what it holds at the end is what it held when it was warm.
+
+The bounds are on numbers that do not depend on how fast the machine is; no time is asserted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from commands import Erpsyncd, connection, document
+from erpsyncd.sandbox import SandboxServer
+
+DRIVER = Path(__file__).with_name("driver.py")
+SAMPLES = 20
+MIB = 1024 * 1024
+
+#: The passes of `make soak`.
+LONG = int(os.environ.get("ERPSYNCD_SOAK_PASSES", "20000"))
+
+#: By how much each may be more in the last quarter than in the second one, when the process was warm.
+GROWTH = {"memory": 6 * MIB, "files": 4, "threads": 2, "database": MIB}
+
+
+def test_a_daemon_does_not_grow(sandbox: SandboxServer, tmp_path: Path) -> None:
+    """The short form, with each change."""
+    soak(sandbox, tmp_path, 300)
+
+
+@pytest.mark.soak
+def test_a_daemon_does_not_grow_in_days(sandbox: SandboxServer, tmp_path: Path) -> None:
+    """The long form: as many passes as in 200 days at one each quarter of an hour."""
+    soak(sandbox, tmp_path, LONG)
+
+
+def soak(sandbox: SandboxServer, directory: Path, passes: int) -> None:
+    command = Erpsyncd(
+        directory,
+        environ={
+            "ERPSYNCD__WEB__LISTEN": f"unix:{directory}/web.sock",
+            "ERPSYNCD__WEB__TEXTFILE": f"{directory}/erpsyncd.prom",
+            "ERPSYNCD__BREAKER__FAILURES": "1000000000",
+            "ERPSYNCD__REMOTE__ATTEMPTS": "1",
+            "ERPSYNCD__SCHEDULE__QUOTE_CHECK": "1s",
+            "ERPSYNCD__BACKOFF__FIRST": "0.01s",
+            "ERPSYNCD__BACKOFF__LONGEST": "0.1s",
+        },
+    )
+    missing = connection("missing", config_fields={"Password": "@{env:NOT_HERE}"})
+    quick = "calls_per_second = 1000"
+    loaded = command.load(
+        document(sandbox.url, "soap", connection("a") + connection("b") + missing, extra=quick)
+        + document(sandbox.url, "rest", connection("a", tenant="shy"), name="shy", extra=quick)
+        + document("http://127.0.0.1:9", "rest", connection("a", tenant="away"), name="away", extra=quick)
+    )
+    assert 0 == loaded.code
+
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), str(passes), str(SAMPLES)],
+        env=command.environment | {"PYTHONPATH": str(DRIVER.parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+
+    samples = [json.loads(line) for line in done.stdout.splitlines()]
+    show(samples)
+    assert (0, SAMPLES, passes) == (done.returncode, len(samples), samples[-1]["passes"])
+    assert all(sample["ready"] for sample in samples)
+    assert {"acme": 2, "shy": 1} == {name: len(sandbox.tenant(name).connections) for name in ("acme", "shy")}
+    assert passes // 10 * 0.5 < sandbox.counts("acme")["SaveConnection"] <= passes // 10 + 2
+    quarter = SAMPLES // 4
+    grown = {
+        name: median(s[name] for s in samples[-quarter:]) - median(s[name] for s in samples[quarter : 2 * quarter])
+        for name in GROWTH
+    }
+    assert [] == [(name, growth) for name, growth in grown.items() if growth > GROWTH[name]]
+
+
+def show(samples: list[dict[str, int]]) -> None:
+    """Print the numbers, for who runs it with -s."""
+    lines = ["\n  passes  memory MiB  files  threads  database KiB"]
+    for s in samples[:: max(1, len(samples) // 10)] + samples[-1:]:
+        memory, database = s["memory"] / MIB, s["database"] / 1024
+        lines.append(f"{s['passes']:8}  {memory:10.1f}  {s['files']:5}  {s['threads']:7}  {database:12.0f}")
+    sys.stdout.write("\n".join(lines) + "\n")
