@@ -19,8 +19,8 @@ CallWatcher: TypeAlias = Callable[[str, str, float], None]
 CommitWatcher: TypeAlias = Callable[[float], None]
 """Told how many seconds each transaction of the group-commit writer took. It is called in the writer's thread."""
 
-#: The triggers of runs that reconcile; `plan` changes nothing, and `quote_check` only asks.
-_PASSES = frozenset({"reconcile", "run-once"})
+#: The triggers of runs that reconcile; `plan` changes nothing, and `quote_check` and `drift` only ask.
+PASSES = frozenset({"reconcile", "run-once"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class StartedRun:
     @property
     def is_pass(self) -> bool:
         """Whether it is to bring tenants to what is described."""
-        return self.trigger in _PASSES and not self.dry_run
+        return self.trigger in PASSES and not self.dry_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

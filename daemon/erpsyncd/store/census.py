@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.results import RunStatus
 from erpsyncd.domain.tenants import TenantId
-from erpsyncd.domain.watching import Census, TenantCensus
+from erpsyncd.domain.watching import PASSES, Census, TenantCensus
 from erpsyncd.store.overview import select_counts, select_tenants
 from erpsyncd.store.queries import by_code_point, tenant_state
 from erpsyncd.store.tables import runs, tenants
@@ -52,7 +52,7 @@ def _with_in_sync(total: int, others: Mapping[State, int]) -> Mapping[State, int
 def _last_runs(connection: Connection) -> Mapping[RunStatus, datetime]:
     newest = (
         select(runs.c.status, runs.c.finished_at)
-        .where(~runs.c.dry_run, runs.c.trigger != "quote_check")
+        .where(~runs.c.dry_run, runs.c.trigger.in_(PASSES))
         .order_by(runs.c.id.desc())
         .limit(_RUNS)
         .subquery()
