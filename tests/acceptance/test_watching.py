@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from commands import PATIENCE, Erpsyncd, connection, document
+from commands import COMMAND, PATIENCE, Erpsyncd, connection, document
 from erpsyncd.sandbox import SandboxServer
 
 CANARY = "canary-7d1f"
@@ -140,6 +140,7 @@ def test_an_address_of_other_machines_is_refused(on_sqlite: Erpsyncd) -> None:
 def test_one_pass_leaves_its_metrics_in_a_file(on_sqlite: Erpsyncd, sandbox: SandboxServer, tmp_path: Path) -> None:
     """Everybody can read it, it is whole, nothing is left beside it; a relative name is meant from here."""
     (tmp_path / "textfiles").mkdir()
+    on_sqlite.program = ("sh", "-c", 'umask 077; exec "$0" "$@"', COMMAND)  # as the units have it
     on_sqlite.load(document(sandbox.url, "rest", connection("a")))
 
     done = on_sqlite.run_once("--metrics-file", "textfiles/erpsyncd.prom")

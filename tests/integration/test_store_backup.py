@@ -13,9 +13,10 @@ import pytest
 from commands import Erpsyncd, connection, document
 from erpsyncd.errors import StoreError, UsageError
 from erpsyncd.sandbox import SandboxServer
-from erpsyncd.store import SqlStore, open_store
+from erpsyncd.store import SqlStore, backup, open_store
 from erpsyncd.store.addresses import read_url
 from erpsyncd.store.backup import back_up
+from erpsyncd.store.views import Backup
 from factories import make_connection, make_document, make_tenant
 from in_process import InProcess
 
@@ -64,11 +65,12 @@ def test_a_backup_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
         try:
             for number in range(5):
                 target = tmp_path / f"backup-{number}.db"
+                before = len(store.list_connections())
                 back_up(read_url(url), target, replace=False)
 
                 with closing(sqlite3.connect(target)) as copy:
                     (count,) = copy.execute("SELECT count(*) FROM connections").fetchone()
-                assert 0 == count % 2
+                assert (0, True) == (count % 2, count >= before)
         finally:
             ended.set()
             writer.join()
@@ -133,6 +135,40 @@ def test_a_damaged_store_has_no_backup(tmp_path: Path, upgraded_sqlite: Path) ->
 
     assert "the last good one" == target.read_text()
     assert {"erpsyncd.db", "backup.db"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_store_with_loose_ends_has_no_backup(tmp_path: Path) -> None:
+    """SQLite finds nothing wrong with the file, but what is in it does not hold together."""
+    url = f"sqlite:///{tmp_path}/erpsyncd.db"
+    with open_store(url, key_path=None, state_directory=tmp_path) as store:
+        store.apply_document(make_document(make_tenant(), make_connection()))
+    with closing(sqlite3.connect(tmp_path / "erpsyncd.db")) as connection:
+        connection.execute("DELETE FROM tenants")
+        connection.commit()
+
+    with pytest.raises(StoreError, match=r"is damaged, so there is no backup: \d+ rows belong to others"):
+        back_up(read_url(url), tmp_path / "backup.db", replace=False)
+
+    assert not (tmp_path / "backup.db").exists()
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the end somebody else may have made a backup of that name."""
+    url, target = f"sqlite:///{tmp_path}/erpsyncd.db", tmp_path / "backup.db"
+    with open_store(url, key_path=None, state_directory=tmp_path) as store:
+        store.apply_document(make_document(make_tenant()))
+    looked_through = backup._looked_through
+
+    def slowly(copy: Path, wanted: Path) -> Backup:
+        target.write_text("theirs")
+        return looked_through(copy, wanted)
+
+    monkeypatch.setattr(backup, "_looked_through", slowly)
+
+    with pytest.raises(UsageError, match="is there already"):
+        back_up(read_url(url), target, replace=False)
+
+    assert "theirs" == target.read_text()
 
 
 def test_where_nothing_can_be_written_nothing_is_left(tmp_path: Path, upgraded_sqlite: Path) -> None:
