@@ -58,9 +58,11 @@ class Recovery:
         """Let a careful save begin anew from what stands there, with what stood there before its first step.
 
         Only one that was cut off is made due by that. One that failed and could not be taken back waits its turn.
+        What was pushed before says nothing any more, also where an import has changed the state since: if it wants
+        again what was pushed, there is something to do all the same.
         """
         self.begun[connection.id] = intent
-        if connection.state is State.IN_FLIGHT:
+        if connection.state is State.IN_FLIGHT or connection.applied:
             verdict = Verdict(state=State.PENDING, applied={}, attempts=connection.attempts)
             await self.recorder.settle(connection, verdict, None)
             log.info("connection.recovered", tenant=self.tenant, key=connection.key, change=intent.kind)

@@ -1,0 +1,71 @@
+"""Careful saves where they meet the rest: crashes and imports, tenants that stop, and values shown in other ways."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from careful_bench import NEW, OLD, SAVE, CarefulBench
+from erpsyncd.domain.tenants import Protocol
+from erpsyncd.errors import StoreError
+from erpsyncd.sandbox import SandboxServer
+from erpsyncd.sandbox.options import ConfigKeeping, ConfigReading
+from erpsyncd.store import SqlStore
+from pass_bench import only
+
+NAME = "Name of visma"
+OLD_STATE = (True, "old password", NAME)
+
+
+@pytest.fixture
+async def bench(store: SqlStore) -> AsyncIterator[CarefulBench]:
+    """A careful tenant with a connection that is in sync and active."""
+    with SandboxServer(open_tenants=True) as sandbox:
+        bench = CarefulBench(store=store, sandbox=sandbox, protocol=Protocol.SOAP)
+        bench.describe()
+        assert ("visma", "created", None) == only(await bench.run())
+        yield bench
+
+
+async def test_a_change_taken_back_after_a_crash_does_not_leave_it_inactive(
+    bench: CarefulBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass dies after it made a connection inactive; an import wants the old config again: it is pushed."""
+    bench.describe(config_fields=NEW)
+
+    async def dies(*_: Any, **__: Any) -> None:
+        raise StoreError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store, "resend_intent", dies)
+        with pytest.raises(StoreError):
+            await bench.run()
+    assert [(False, "old password", NAME)] == bench.there
+    assert "in_flight" == bench.row.state
+
+    bench.describe(config_fields=OLD)
+    await bench.run()
+
+    assert [OLD_STATE] == bench.there
+    assert ("in_sync", ()) == (bench.row.state, await bench.intents())
+    await bench.run()
+    assert [] == bench.calls
+    assert SAVE not in bench.calls
+
+
+@pytest.mark.parametrize("reading", list(ConfigReading))
+@pytest.mark.parametrize("keeping", list(ConfigKeeping))
+async def test_it_converges_however_values_are_shown(
+    bench: CarefulBench, reading: ConfigReading, keeping: ConfigKeeping
+) -> None:
+    """What drift takes for the value that was pushed, a careful save takes for it too."""
+    bench.tenant.configure(config_reading=reading, config_keeping=keeping)
+    bench.describe(config_fields=NEW | {"Company": "42", "Deep": "true", "Rate": "1.50"})
+
+    report = await bench.run()
+
+    assert (only(report), bench.row.error) == (("visma", "updated", None), None)
+    assert [(True, "new password", NAME)] == bench.there
+    assert ("in_sync", ()) == (bench.row.state, await bench.intents())
