@@ -26,8 +26,11 @@ SECRETS = ("old password", "new password", "tenant password")
 GET, SAVE = "GetConnection", "SaveConnection"
 BY_CONFIG, BY_ID = "TestConnectionByConfig", "TestConnectionById"
 _BESIDE = {
-    *("AuthenticateUsernamePassword", "HasConnections", "GetConnectionStartupErrors"),
-    *("GetList", "GetAllConnections"),
+    "AuthenticateUsernamePassword",
+    "HasConnections",
+    "GetConnectionStartupErrors",
+    "GetList",
+    "GetAllConnections",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from careful_bench import NEW, OLD, SAVE, CarefulBench
 from erpsyncd.domain.tenants import Protocol
@@ -56,7 +57,7 @@ async def test_a_change_taken_back_after_a_crash_does_not_leave_it_inactive(
 
 
 @pytest.mark.parametrize("reading", list(ConfigReading))
-@pytest.mark.parametrize("keeping", list(ConfigKeeping))
+@pytest.mark.parametrize("keeping", [ConfigKeeping.AS_SENT, ConfigKeeping.ENCODED, ConfigKeeping.COMPLETED])
 async def test_it_converges_however_values_are_shown(
     bench: CarefulBench, reading: ConfigReading, keeping: ConfigKeeping
 ) -> None:
@@ -69,3 +70,30 @@ async def test_it_converges_however_values_are_shown(
     assert (only(report), bench.row.error) == (("visma", "updated", None), None)
     assert [(True, "new password", NAME)] == bench.there
     assert ("in_sync", ()) == (bench.row.state, await bench.intents())
+
+
+@pytest.mark.parametrize("reading", list(ConfigReading))
+@pytest.mark.parametrize("change", [{"display_name": "New"}, {"config_fields": OLD | {"Client": "F0002"}}])
+async def test_a_refusal_never_costs_a_password(
+    bench: CarefulBench, reading: ConfigReading, change: dict[str, Any]
+) -> None:
+    """However config is shown: a save that is taken back leaves the password that was there, or says so aloud."""
+    bench.tenant.configure(config_reading=reading, id_tests_refused=1)
+    bench.describe(**change)
+
+    key, status, error_class = only(await bench.run())
+
+    assert ("visma", "failed") == (key, status)
+    assert error_class in ("test_refused", "not_restored")
+    assert {"old password"} == {password for _, password, _ in (*bench.saves, *bench.there)}
+
+
+async def test_one_word_in_the_place_of_all_is_never_put_back(bench: CarefulBench) -> None:
+    """Nor where it is not known what was pushed, as after a create that was looked up."""
+    bench.tenant.configure(config_reading=ConfigReading.WORD, id_tests_refused=1)
+    bench.describe(config_fields=NEW)
+    with bench.store._database.write() as connection:
+        connection.execute(text("UPDATE connections SET applied = '{}'"))
+
+    assert ("visma", "failed", "not_restored") == only(await bench.run())
+    assert {"new password"} == {password for _, password, _ in (*bench.saves, *bench.there)}

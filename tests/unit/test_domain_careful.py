@@ -51,7 +51,7 @@ def desired(wanted: ConnectionSpec | None, applied: ConnectionSpec | None) -> De
 
 
 def snapshot(shown: ConnectionSpec, wanted: ConnectionSpec | None, applied: ConnectionSpec | None) -> Snapshot:
-    return take_snapshot(shown, desired(wanted, applied), PRINTS.of_spec(shown))
+    return take_snapshot(shown, desired(wanted, applied), PRINTS)
 
 
 def inactive(active: ConnectionSpec) -> ConnectionSpec:
@@ -214,7 +214,11 @@ def test_where_nothing_is_wanted_only_what_is_shown_counts() -> None:
         ({"config": {"A": "2"}}, {"config": {"A": "[I:1]"}}, ("config_fields.A",)),
         ({"config": {"A": "***"}}, {"config": {"A": "1"}}, ()),
         ({"config": {"A": ""}}, {"config": {"A": "1"}}, ()),
-        ({"config": {}}, {"config": {"A": "1"}}, ("config_fields.A",)),
+        ({"config": {}}, {"config": {"A": "1"}}, ()),
+        ({"config": {"B": "2"}}, {"config": {"A": "1", "B": "2"}}, ("config_fields.A",)),
+        ({"config": {"A": "word", "B": "word"}}, {"config": {"A": "1", "B": "2"}}, ()),
+        ({"config": {"A": "word"}}, {"config": {"A": "1"}}, ("config_fields.A",)),
+        ({"config": {"A": "[B:1]"}}, {"config": {"A": "True"}}, ()),
         ({"config": {}}, {"config": {"A": ""}}, ()),
         ({"config": {"A": "***"}}, {"config": {"A": ""}}, ("config_fields.A",)),
         ({"config": {"A": "1", "left over": "2"}}, {"config": {"A": "1"}}, ()),
@@ -233,6 +237,23 @@ def test_doubt_is_not_proof() -> None:
     assert (True, False) == (shows_all(OLD, OLD), shows_all(masked, OLD))
 
 
-def test_no_mask_is_one_char() -> None:
-    """A short or a starred value may be one."""
-    assert [False, False, True, True] == [is_withheld(Secret(text)) for text in ("**", "a*b*c", "x***", "\t")]
+def test_a_starred_value_is_no_mask() -> None:
+    """A sign here and there may belong to the value; three in a row, or nothing else, do not."""
+    assert [False, False, True, True] == [is_withheld(Secret(text)) for text in ("a**b", "a*b*c", "x***", "\t")]
+
+
+def test_what_is_not_shown_at_all_is_not_certain() -> None:
+    """A field that was pushed and does not come back is there, or was removed: it is never taken for removed."""
+    nothing, some = spec(config={}), spec(config={"Client": "F0001"})
+
+    assert Snapshot(spec=OLD) == snapshot(nothing, OLD, OLD) == snapshot(some, OLD, OLD)
+    assert ("Password",) == snapshot(nothing, NEW, OLD).unknown == snapshot(some, NEW, OLD).unknown
+    assert ("Client", "Password") == snapshot(nothing, NEW, None).unknown
+    assert () == snapshot(some, NEW, None).unknown
+
+
+def test_an_encoded_value_is_proven_by_what_was_pushed() -> None:
+    """A tenant that writes numbers in brackets shows what was pushed all the same."""
+    pushed, shown = spec(config={"Company": "42"}), spec(config={"Company": "[I:42]"})
+
+    assert Snapshot(spec=shown) == snapshot(shown, spec(config={"Company": "43"}), pushed)

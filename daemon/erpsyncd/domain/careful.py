@@ -6,12 +6,14 @@ changes (domain.md §4.6, §4.9). Nothing here does anything; `service/careful_s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, DesiredConnection, Fingerprints, name_variants
+from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, DesiredConnection, name_variants
+from erpsyncd.domain.drift_comparison import constant_masks
+from erpsyncd.domain.encoded_values import same_value, spellings
+from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.secrets import Secret
 
 
@@ -64,43 +66,62 @@ class Snapshot:
     is never written back: what a tenant shows in the place of a secret must not become the secret."""
 
 
-#: What tenants show in the place of a secret: three of these in a row. Nothing at all is the other way.
-_MASK = re.compile(r"[*\u2022\u25cf]{3}")
-
-#: The vendor's way to write values that are no texts (domain.md §4.5).
-_ENCODED = re.compile(r"\[(?:I|F|D|DT|T|B):(.*)\]", re.DOTALL)
-
-
 def is_withheld(shown: Secret) -> bool:
     """Say whether a config value that came from a tenant may stand for another one that it does not show."""
-    text = shown.reveal().strip()
-    return not text or _MASK.search(text) is not None
+    return shown.looks_hidden
 
 
-def take_snapshot(observed: ConnectionSpec, desired: DesiredConnection, shown: Fingerprints) -> Snapshot:
+def take_snapshot(observed: ConnectionSpec, desired: DesiredConnection, fingerprinter: Fingerprinter) -> Snapshot:
     """Return what stands there, with its config values as far as they are certain.
 
-    `shown` are the fingerprints of `observed`. A field is certain where the tenant shows what we pushed or what is
-    desired, or where what we pushed is what is desired now. One that we pushed and that shows anything else is
-    masked in some way, or was changed by hand, and nobody can tell which. One of which it is not known what we
-    pushed is believed unless it looks withheld.
+    A field is certain where the tenant shows what we pushed or what is desired, in whichever spelling, or where what
+    we pushed is what is desired now. One that we pushed and that shows anything else, or is not there at all, is
+    masked in some way, or was changed by hand, and nobody can tell which. One of which it is not known what we pushed
+    is believed unless it looks withheld.
     """
     wanted = desired.spec.config_fields if desired.spec is not None else {}
-    applied = desired.stored.applied
-    values, unknown = dict(observed.config_fields), []
-    for name, value in observed.config_fields.items():
-        place = f"{CONFIG_PREFIX}{name}"
-        pushed = applied.get(place)
-        if shown.get(place) in (pushed, desired.fingerprints.get(place)):
-            certain = True
-        elif pushed is None:
-            certain = not is_withheld(value)
-        else:
-            certain = name in wanted and desired.fingerprints.get(place) == pushed
-            values[name] = wanted[name] if certain else value
+    shown, applied = observed.config_fields, desired.stored.applied
+    proven = {name for name in shown if _is_proven(name, shown[name], desired, fingerprinter)}
+    masks = constant_masks([value.reveal() for name, value in shown.items() if name not in proven])
+    values, unknown = dict(shown), []
+    for name in sorted({*shown, *_not_shown(shown, desired, fingerprinter)}):
+        pushed = applied.get(f"{CONFIG_PREFIX}{name}")
+        if name in proven:
+            continue
+        if pushed is None:
+            certain = name in shown and not is_withheld(shown[name]) and shown[name].reveal() not in masks
+        elif certain := name in wanted and desired.fingerprints.get(f"{CONFIG_PREFIX}{name}") == pushed:
+            values[name] = wanted[name]
         if not certain:
             unknown.append(name)
     return Snapshot(spec=replace(observed, config_fields=values), unknown=tuple(unknown))
+
+
+def _is_proven(name: str, shown: Secret, desired: DesiredConnection, fingerprinter: Fingerprinter) -> bool:
+    text, place = shown.reveal(), f"{CONFIG_PREFIX}{name}"
+    wanted = None if desired.spec is None else desired.spec.config_fields.get(name)
+    if wanted is not None and same_value(wanted.reveal(), text):
+        return True
+    pushed = desired.stored.applied.get(place)
+    return pushed is not None and any(fingerprinter.of_text(place, way) == pushed for way in spellings(text))
+
+
+def _not_shown(shown: Mapping[str, Secret], desired: DesiredConnection, fingerprinter: Fingerprinter) -> frozenset[str]:
+    """Return the config fields that a tenant has, by what was pushed, and does not show.
+
+    A tenant that shows no config field at all does not show them; where it is not known what was pushed, it may hold
+    those that are wanted.
+    """
+    applied = desired.stored.applied
+    if not applied and not shown and desired.spec is not None:
+        return frozenset(desired.spec.config_fields)
+    return frozenset(
+        name
+        for place, pushed in applied.items()
+        if place.startswith(CONFIG_PREFIX)
+        and (name := place.removeprefix(CONFIG_PREFIX)) not in shown
+        and pushed != fingerprinter.of_text(place, "")
+    )
 
 
 def is_to_be_tested(desired: ConnectionSpec, before: Snapshot | None) -> bool:
@@ -167,7 +188,7 @@ def differences(observed: ConnectionSpec, wanted: ConnectionSpec) -> tuple[str, 
     """Return the names of the fields that a tenant shows to be other than wanted, as far as it shows them.
 
     A multi-language text may come back in one language, access ids mean nothing with `all_access`, and a config
-    value that is withheld, or left over beside the wanted ones, says nothing.
+    value that is withheld, or left over beside the wanted ones, says nothing. A look for drift judges alike.
     """
     theirs, ours = observed.plain_fields, wanted.plain_fields
     wrong = {name for name in ours if theirs[name] != ours[name]}
@@ -176,13 +197,24 @@ def differences(observed: ConnectionSpec, wanted: ConnectionSpec) -> tuple[str, 
             wrong.discard(name)
     if wanted.all_access and observed.all_access:
         wrong -= {"user_group_access_ids", "associate_access_ids"}
+    return tuple(sorted(wrong | _other_config(observed.config_fields, wanted.config_fields)))
+
+
+def _other_config(shown: Mapping[str, Secret], wanted: Mapping[str, Secret]) -> set[str]:
+    if not shown:
+        return set()  # a tenant that shows no config field at all does not show them
     nothing = Secret("")
-    for name, value in wanted.config_fields.items():
-        shown = observed.config_fields.get(name, nothing)
-        hidden = name in observed.config_fields and is_withheld(shown) and bool(value.reveal())
-        if not hidden and _plain_text(shown) != _plain_text(value):
-            wrong.add(f"{CONFIG_PREFIX}{name}")
-    return tuple(sorted(wrong))
+    others = {
+        name: shown.get(name, nothing)
+        for name, value in wanted.items()
+        if not same_value(value.reveal(), shown.get(name, nothing).reveal())
+    }
+    masks = constant_masks([value.reveal() for value in others.values()])
+    return {
+        f"{CONFIG_PREFIX}{name}"
+        for name, value in others.items()
+        if not (name in shown and wanted[name].reveal() and (is_withheld(value) or value.reveal() in masks))
+    }
 
 
 def shows_all(observed: ConnectionSpec, wanted: ConnectionSpec) -> bool:
@@ -196,19 +228,13 @@ def _keeps_config(before: Snapshot, desired: ConnectionSpec) -> bool:
 
 
 def _same_config(one: ConnectionSpec, other: ConnectionSpec) -> bool:
-    return (one.erp_connector_id, _texts(one.config_fields)) == (other.erp_connector_id, _texts(other.config_fields))
+    ours, theirs = one.config_fields, other.config_fields
+    return (
+        one.erp_connector_id == other.erp_connector_id
+        and ours.keys() == theirs.keys()
+        and all(same_value(value.reveal(), theirs[name].reveal()) for name, value in ours.items())
+    )
 
 
 def _is(one: ConnectionSpec, other: ConnectionSpec) -> bool:
     return one.plain_fields == other.plain_fields and _same_config(one, other)
-
-
-def _texts(fields: Mapping[str, Secret]) -> dict[str, str]:
-    return {name: _plain_text(value) for name, value in fields.items()}
-
-
-def _plain_text(value: Secret) -> str:
-    """Return a value as it was meant: `1` for `[I:1]`."""
-    text = value.reveal()
-    encoded = _ENCODED.fullmatch(text)
-    return encoded[1] if encoded is not None else text

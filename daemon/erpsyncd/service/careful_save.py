@@ -202,7 +202,7 @@ class CarefulSave:
         return seen
 
     def _snapshot_of(self, observed: ErpConnection) -> Snapshot:
-        return take_snapshot(observed.spec, self.desired, self.fingerprinter.of_spec(observed.spec))
+        return take_snapshot(observed.spec, self.desired, self.fingerprinter)
 
     def _end(self, error: ConnectionFailed | Unauthorized, *, closed: bool, is_unknown: bool = False) -> Ended:
         intent_id = self.intent.id if closed else None
