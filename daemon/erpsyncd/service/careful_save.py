@@ -35,6 +35,7 @@ from erpsyncd.errors import (
     RemoteError,
     RemoteFault,
     TemporaryRemoteError,
+    TenantNotRunning,
     Unauthorized,
     Undecided,
 )
@@ -123,6 +124,9 @@ class CarefulSave:
         if isinstance(error, Undecided):
             # It is not ours, or not ours any more, so that nothing is put back.
             return self._end(error, closed=True, is_unknown=self.wrote)
+        if isinstance(error, TenantNotRunning):
+            # Nothing can be put back there now. What was begun goes on when it runs again.
+            return self._end(self._interrupted(error) if self.wrote else error, closed=not self.wrote)
         if not self.wrote:
             unsent = isinstance(error, NotTried) and not self.made
             return self._end(error if unsent else told(error, self._untouched, self.at), closed=True)
@@ -207,6 +211,11 @@ class CarefulSave:
     def _end(self, error: ConnectionFailed | Unauthorized, *, closed: bool, is_unknown: bool = False) -> Ended:
         intent_id = self.intent.id if closed else None
         return Ended(desired=self.desired, error=error, intent_id=intent_id, is_unknown=is_unknown)
+
+    def _interrupted(self, error: TenantNotRunning) -> TenantNotRunning:
+        why = str(error).removeprefix(f"{error.operation}: ")
+        message = f"{why}; the careful save goes on when it runs again, and until then the connection may be inactive"
+        return TenantNotRunning(error.operation, message, effect=error.effect, needs_operator=error.needs_operator)
 
     @property
     def _wanted(self) -> ConnectionSpec:
