@@ -24,12 +24,13 @@ from erpsyncd.errors import (
     NotTried,
     PermanentRemoteError,
     TemporaryRemoteError,
+    TenantNotRunning,
     Unauthorized,
 )
 from erpsyncd.service.access import Resolved
 from erpsyncd.service.drift_adopting import DriftAdoption
 from erpsyncd.service.policy import Policy, RunOptions
-from erpsyncd.service.recording import Recorder
+from erpsyncd.service.recording import Recorder, not_visited
 from erpsyncd.service.remote import Remote
 
 log = structlog.stdlib.get_logger(__name__)
@@ -54,10 +55,18 @@ class DriftLook:
     _hidden: int = field(default=0, init=False)
 
     async def run(self) -> TenantReport:
-        """List once, then read what has to be read, and record what was found."""
+        """List once, then read what has to be read, and record what was found.
+
+        Raises:
+            TenantNotRunning: it stopped before anything was read.
+        """
         started_at = self.now()
         try:
             listed = await self._listed()
+        except TenantNotRunning:
+            raise
+        except NotTried:
+            return not_visited(self.tenant)
         except (ConnectionFailed, Unauthorized) as exc:
             self.recorder.report_tenant("tenant.failed", Status.FAILED, exc)
             return self._report(exc.error_class)
@@ -67,6 +76,8 @@ class DriftLook:
         whole = self.options.selection.is_whole(self.tenant.name)
         if whole and not self.remote.is_stopped and self.recorder.lease is not None:
             await self.store.finish_look(self.recorder.lease, at=started_at)
+        if isinstance(self.remote.stopped_by, TenantNotRunning):
+            self.recorder.report_skipped_tenant(self.remote.stopped_by)
         log.info("tenant.looked_at", tenant=self.tenant.name, as_pushed=self._clean, hidden_fields=self._hidden)
         return self._report(self._whole_error())
 
@@ -150,7 +161,7 @@ class DriftLook:
             Outcome(
                 tenant=self.tenant.name,
                 key=stored.key,
-                status=Status.SKIPPED if isinstance(error, NotTried) else Status.FAILED,
+                status=Status.SKIPPED if isinstance(error, NotTried | TenantNotRunning) else Status.FAILED,
                 error_class=error.error_class,
                 error=str(error),
             )

@@ -25,6 +25,7 @@ from erpsyncd.errors import (
     NameTaken,
     NameUnknown,
     NotTried,
+    TenantNotRunning,
     Unauthorized,
 )
 from erpsyncd.service.policy import Policy
@@ -71,7 +72,7 @@ class Names:
         for name in old:
             try:
                 outdated |= await self._read_again(name)
-            except NotTried:
+            except (NotTried, TenantNotRunning):  # the pass itself says why
                 break
             except (ConnectionFailed, Unauthorized) as exc:
                 self.recorder.report_tenant("list.failed", Status.FAILED, exc)
