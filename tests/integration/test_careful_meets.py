@@ -33,7 +33,10 @@ async def bench(store: SqlStore) -> AsyncIterator[CarefulBench]:
 async def test_a_change_taken_back_after_a_crash_does_not_leave_it_inactive(
     bench: CarefulBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pass dies after it made a connection inactive; an import wants the old config again: it is pushed."""
+    """A pass dies after it made a connection inactive; an import wants the old config again: it is pushed.
+
+    A dry run says so, too.
+    """
     bench.describe(config_fields=NEW)
 
     async def dies(*_: Any, **__: Any) -> None:
@@ -47,6 +50,7 @@ async def test_a_change_taken_back_after_a_crash_does_not_leave_it_inactive(
     assert "in_flight" == bench.row.state
 
     bench.describe(config_fields=OLD)
+    assert ("visma", "planned", None) == only(await bench.run(dry_run=True))
     await bench.run()
 
     assert [OLD_STATE] == bench.there

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from random import Random
@@ -61,6 +61,9 @@ class TenantPass:
     _begun: dict[ConnectionRowId, Intent] = field(default_factory=dict, init=False)
     """Careful saves that an earlier pass has begun."""
 
+    _repeated: frozenset[ConnectionRowId] = field(default=frozenset(), init=False)
+    """In a dry run, whose open updates and deletes a pass that may write would count as unknown, and make again."""
+
     async def run(self) -> TenantReport:
         """Recover, plan, gate, apply, sync, check."""
         if not self.options.only_checks:
@@ -87,6 +90,7 @@ class TenantPass:
         if self.options.dry_run:
             # An open update or delete is simply made again; only a create leaves a doubt.
             unsettled = {intent.connection_row_id for intent in intents if intent.kind is ChangeKind.CREATE}
+            self._repeated = rows - unsettled
             for row_id in unsettled & owners.keys():
                 if self._selects(owners[row_id]):
                     self.recorder.report(self._unsettled(owners[row_id]))
@@ -111,6 +115,7 @@ class TenantPass:
         if self.options.dry_run:  # which makes nothing due
             known = {row.id for row in due}
             due += await self.store.connections_by_row_id(self.tenant.id, outdated - known)
+            due = tuple(replace(row, applied={}) if row.id in self._repeated else row for row in due)
         self._enforcement = await Enforcement.read(self.tenant, self.store, self.now())
         due = self._enforcement.added_to(due)
         self._due_in_sync = sum(connection.state in (State.IN_SYNC, State.DRIFTED) for connection in due)
@@ -195,8 +200,9 @@ class TenantPass:
 
     async def _read_back(self, desired: DesiredConnection) -> None:
         """After ours was pushed over a drift: see whether it holds."""
-        updated = {outcome.key for outcome in self.recorder.outcomes if outcome.status is Status.UPDATED}
-        if desired.stored.id in self._enforcement.pushes and desired.key in updated:
+        if desired.stored.id not in self._enforcement.pushes:
+            return
+        if any(outcome.key == desired.key and outcome.status is Status.UPDATED for outcome in self.recorder.outcomes):
             await self._enforcement.read_back(desired, self.remote, self.recorder, self.now())
 
     def _desired(self, stored: StoredConnection) -> DesiredConnection:
