@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from erpsyncd.errors import ConfigurationError, MalformedResponse, RemoteRejected
+from erpsyncd.errors import ConfigurationError, MalformedResponse, RemoteError, RemoteRejected
 from erpsyncd.netserver.calls import Call, Endpoint, Reply
 from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.failures import SessionLost, raise_for_failure
@@ -110,6 +110,10 @@ def read_certificates(path: str) -> ConfiguredKeys:
 class _Known:
     keys: tuple[SigningKey, ...] = ()
     fetched_at: float | None = None
+    failure: RemoteError | None = None
+    """Of the last fetch, for those who waited for it."""
+
+    failed_at: float = 0.0
     fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -150,11 +154,19 @@ class _Published:
         return await self._not_older_than(REFETCH_SECONDS)
 
     async def _not_older_than(self, seconds: float) -> Sequence[SigningKey]:
-        known = self.known
+        known, asked_at = self.known, self.clock()
         async with known.fetching:
-            if known.fetched_at is None or self.clock() - known.fetched_at >= seconds:
+            if known.fetched_at is not None and self.clock() - known.fetched_at < seconds:
+                return known.keys
+            if known.failure is not None and asked_at < known.failed_at:
+                # All tenants of a service that hangs wait once, and not one after the other.
+                raise known.failure.with_traceback(None)
+            try:
                 known.keys = read_jwks(self.endpoint, await self.fetch(self.endpoint))
-                known.fetched_at = self.clock()
+            except RemoteError as exc:
+                known.failure, known.failed_at = exc, self.clock()
+                raise
+            known.fetched_at, known.failure = self.clock(), None
             return known.keys
 
 
