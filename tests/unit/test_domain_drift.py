@@ -272,3 +272,22 @@ def test_what_was_decided(one: KnownDrift, *, ignored: bool, stubborn: bool, rep
 def test_each_kind_has_words() -> None:
     """For people, and without values."""
     assert 7 == len({drift_in_words("active", kind) for kind in DriftKind})
+
+
+@pytest.mark.parametrize(
+    "shown", ["[F:1E+999999999999]", "[I:1E+1000000]", "[F:1E-999999999]", f"[I:{'9' * 1000}]", "[F:Infinity]", "[I:1_0]"]
+)
+def test_a_number_that_is_none_is_a_text(shown: str) -> None:
+    """A tenant that shows a number nobody can write out costs no memory and no pass: it differs, like any text."""
+    found = look(spec({"Client": shown, "Password": "pw"}), applied=spec({"Client": "1", "Password": "pw"}))
+
+    assert ["config_fields.Client"] == [drift.field for drift in found.drifts]
+
+
+def test_long_numbers_are_not_rounded() -> None:
+    """Two account numbers that differ in their last digit are two values, also to a decision to let one be."""
+    one, other = (
+        look(spec({"Client": f"{'8' * 34}{last}", "Password": "pw"})).drifts[0].observed_fingerprint for last in "12"
+    )
+
+    assert one != other

@@ -13,6 +13,10 @@ from typing import TypeAlias
 _ENCODED = re.compile(r"\[(I|F|DT|D|B):([^\[\]]*)\]")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 _MOMENT = re.compile(r"(\d{2}/\d{2}/\d{4}|\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}:\d{2})(?:\.(\d{1,7}))?)?")
+#: A number that can be written out: a tenant may send an exponent of a billion.
+_WRITTEN = re.compile(r"[+-]?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]{1,3})?")
+#: Of longer ones `Decimal` would round the last digits away; they are texts, such as account numbers.
+_MOST_CHARACTERS = 28
 _WORDS = {"true": Decimal(1), "false": Decimal(0)}
 
 Decoded: TypeAlias = Decimal | tuple[datetime, str]
@@ -101,11 +105,12 @@ def _decoded_plain(text: str) -> Decoded | None:
 def _number(text: str) -> Decimal | None:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
+    if len(text) > _MOST_CHARACTERS or _WRITTEN.fullmatch(text) is None:
+        return None
     try:
-        number = Decimal(text)
+        return Decimal(text)
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
 
 
 def _moment(text: str) -> tuple[datetime, str] | None:
