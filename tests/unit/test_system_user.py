@@ -41,6 +41,8 @@ from erpsyncd.netserver.system_user import (
     signed_system_token,
     system_user_endpoint,
 )
+from erpsyncd.netserver.system_user_tokens import CLAIMS, UnknownKey, read_ticket
+from erpsyncd.sandbox import LoginKey
 from online_support import CLIENT_SECRET, CONTEXT, REFRESH_TOKEN, SYSTEM_TOKEN, credentials, private_key
 
 NOW = datetime(2026, 3, 1, 11, 59, 59, tzinfo=UTC)
@@ -140,6 +142,10 @@ def test_the_form_of_a_refresh_token() -> None:
         ({"ErrorMessage": "Something broke"}, RemoteFault, "refused the login: Something broke"),
         ({"ErrorMessage": None}, RemoteFault, "it gave no reason"),
         ({"AuthorizeErrorCode": 99, "ErrorMessage": "New"}, RemoteFault, "refused the login: New"),
+        ({"AuthorizeErrorCode": "6", "ErrorMessage": None}, ClockSkewed, "time"),
+        ({"errorCode": "7", "errorMessage": ""}, Unauthorized, r"\(7 InvalidSignature\)"),
+        ({"ErrorCode": 0, "ErrorMessage": "InvalidSignature"}, Unauthorized, r"\(7 InvalidSignature\)"),
+        ({"ErrorCode": True, "ErrorMessage": "New"}, RemoteFault, "refused the login: New"),
     ],
 )
 @pytest.mark.parametrize("status", [200, 400, 500])
@@ -167,7 +173,8 @@ def test_a_no_does_not_repeat_what_was_sent() -> None:
         (b"", 503, RemoteUnavailable),
         (b"<html>", 200, MalformedResponse),
         ({"Message": "An error has occurred."}, 500, RemoteFault),
-        ({"IsSuccessful": "true", "Token": "x"}, 200, MalformedResponse),
+        ({"IsSuccessful": "perhaps", "Token": "x"}, 200, MalformedResponse),
+        ({"IsSuccessful": 1, "Token": "x"}, 200, MalformedResponse),
         ({"IsSuccessful": True}, 200, MalformedResponse),
         ({"IsSuccessful": True, "Token": 7}, 200, MalformedResponse),
         ([], 200, MalformedResponse),
@@ -177,6 +184,25 @@ def test_answers_that_are_none(document: Any, status: int, error: type[Exception
     """What is no answer of a login service means what it means everywhere."""
     with pytest.raises(error):
         answered(exchange(), document, status)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"IsSuccessful": True, "Token": "a.b.c", "ErrorMessage": None},
+        {"isSuccessful": True, "token": "a.b.c"},
+        {"IsSuccessful": "True", "Token": "a.b.c", "More": {"to": "come"}},
+    ],
+)
+def test_ways_to_write_a_yes(document: dict[str, Any]) -> None:
+    """Small letters and a boolean in words are .NET's, too."""
+    assert "a.b.c" == answered(exchange(), document).token
+
+
+def test_a_no_in_small_letters() -> None:
+    """It is one as well, whatever its reason."""
+    with pytest.raises(Unauthorized, match="Revoked"):
+        answered(exchange(), {"isSuccessful": "false", "token": None, "errorMessage": "Revoked"})
 
 
 @pytest.mark.parametrize(
@@ -256,6 +282,35 @@ def test_keys_that_are_none(body: bytes, status: int, error: type[RemoteError]) 
     """A refusal to show the keys is none of our credentials; keys that are too short or unreadable do not count."""
     with pytest.raises(error):
         read_jwks(JWKS, Reply(status=status, content_type="application/json", body=body))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"use": None, "alg": None, "x5t": None, "x5c": None}, id="nulls"),
+        pytest.param({"x5c": ["no certificate"]}, id="another chain"),
+        pytest.param({"x5t": None, "kid": "k1", "x5c": None}, id="a name that the token does not know"),
+    ],
+)
+def test_keys_of_another_server(changes: dict[str, Any]) -> None:
+    """What stands beside a key is a hint: the signature decides, among several keys and however they are named."""
+    own, other = LoginKey.new(), LoginKey.new()
+    keys = [{**other.to_jwk(), "kid": "k0"}, {**own.to_jwk(), **changes}]
+    found = read_jwks(JWKS, Reply(status=200, content_type="application/json", body=json.dumps({"keys": keys}).encode()))
+    claims = {
+        "iss": "SuperOffice AS",
+        "aud": ["spn:1114566917", "spn:2"],
+        "exp": NOW.timestamp() + 360,
+        f"{CLAIMS}serial": 1114566917,
+        f"{CLAIMS}ctx": CONTEXT.lower(),
+        f"{CLAIMS}ticket": "7T:x",
+    }
+    header = {"alg": "RS256", "typ": "JWT", "x5t": own.x5t}
+    token = own.sign(header, claims)
+
+    assert "7T:x" == read_ticket(token, found, context=CONTEXT, now=NOW).reveal()
+    with pytest.raises(UnknownKey):
+        read_ticket(LoginKey.new().sign(header, claims), found, context=CONTEXT, now=NOW)
 
 
 def test_certificates_that_cannot_be_used(tmp_path: Any) -> None:

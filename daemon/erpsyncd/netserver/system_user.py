@@ -54,6 +54,9 @@ _WORDS = (
     (3, re.compile(r"\bexpired\b", re.IGNORECASE)),
     (4, re.compile(r"\bdenied\b", re.IGNORECASE)),
 )
+_KNOWN = _REFUSALS.keys() | {_INVALID_TIMESTAMP}
+_DIGITS = re.compile(r"[0-9]{1,3}")
+_WORDS_OF_BOOLEANS = {"true": True, "false": False}
 _NUMBER = re.compile(r"error ?code\W{0,3}(\d{1,3})\b", re.IGNORECASE)
 
 
@@ -173,24 +176,27 @@ def _read_answer(call: Call, reply: Reply, tenant: str, now: datetime) -> Signed
         document = parse_json(reply.body, reply.content_type)
     except Unreadable as exc:
         problem = str(exc)
-    if not isinstance(document, dict) or not isinstance(document.get("IsSuccessful"), bool):
+    members = {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
+    said = members.get("issuccessful")
+    successful = _WORDS_OF_BOOLEANS.get(said.strip().lower()) if isinstance(said, str) else said
+    if not isinstance(successful, bool):
         succeeded = 200 <= reply.status < 300  # noqa: PLR2004 -- the range of success
         raise_for_failure(call, reply, find_fault(document, succeeded=succeeded))
         raise unreadable(call, reply, problem, parsed=document is not None)
-    if not document["IsSuccessful"]:
-        raise _refusal(call, reply, document, tenant, now)
-    token = document.get("Token")
+    if not successful:
+        raise _refusal(call, reply, members, tenant, now)
+    token = members.get("token")
     if not isinstance(token, str) or not token:
         raise MalformedResponse(call.endpoint.operation, f"{call.endpoint.where} accepted the login and gave no token")
     return SignedAnswer(token=token, date=reply.date)
 
 
-def _refusal(call: Call, reply: Reply, document: Mapping[str, Any], tenant: str, now: datetime) -> Exception:
-    """Return what a "no" means. One without a reason that is known is not taken for one about the credentials."""
+def _refusal(call: Call, reply: Reply, members: Mapping[str, Any], tenant: str, now: datetime) -> Exception:
+    """Return what a "no" means; `members` have names in lower case. One without a reason that is known is not taken for one about the credentials."""
     endpoint = call.endpoint
-    text = document.get("ErrorMessage")
+    text = members.get("errormessage")
     said = one_line(text if isinstance(text, str) else "", call.secrets)
-    code = _code_in(document, said)
+    code = _code_in(members, said)
     if code == _INVALID_TIMESTAMP:
         message = f"{endpoint.where} refused the time in our signature: {clock_sentence(reply.date, now)}"
         return ClockSkewed(endpoint.operation, message)
@@ -205,11 +211,13 @@ def _refusal(call: Call, reply: Reply, document: Mapping[str, Any], tenant: str,
     )
 
 
-def _code_in(document: Mapping[str, Any], said: str) -> int | None:
-    for name in ("AuthorizeErrorCode", "ErrorCode"):
-        given = document.get(name)
-        if isinstance(given, int) and not isinstance(given, bool):
-            return given
+def _code_in(members: Mapping[str, Any], said: str) -> int | None:
+    """Return the code that a member holds, as a number or in words, or that the sentence names."""
+    for name in ("authorizeerrorcode", "errorcode"):
+        given = members.get(name)
+        number = str(given).strip() if not isinstance(given, bool) else ""
+        if _DIGITS.fullmatch(number) is not None and int(number) in _KNOWN:
+            return int(number)
         if isinstance(given, str) and given:
             said = f"{given} {said}"
     if (numbered := _NUMBER.search(said)) is not None:

@@ -99,7 +99,7 @@ def read_ticket(token: str, keys: Sequence[SigningKey], *, context: str, now: da
     """
     claims = _verified_claims(token, keys)
     serial = claims.get(f"{CLAIMS}serial")
-    if not isinstance(serial, str) or not serial:
+    if not isinstance(serial, str | int) or isinstance(serial, bool) or not serial:
         raise TokenRefused("it has no serial number")
     _check_claims(claims, audience=f"spn:{serial}", now=now)
     ctx = claims.get(f"{CLAIMS}ctx")
@@ -127,8 +127,8 @@ def _verified_claims(token: str, keys: Sequence[SigningKey]) -> dict[str, Any]:
 
 
 def _candidates(names: frozenset[str], keys: Sequence[SigningKey]) -> Iterable[SigningKey]:
-    """Return the keys that may have signed: those of that name, and those without one; all where none is named."""
-    return [key for key in keys if not names or not key.names or not names.isdisjoint(key.names)]
+    """Return the keys that may have signed, those of that name first: a name is a hint, and not written in one way."""
+    return sorted(keys, key=lambda key: names.isdisjoint(key.names))
 
 
 def _check_claims(claims: dict[str, Any], *, audience: str, now: datetime) -> None:
