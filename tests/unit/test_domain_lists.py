@@ -132,3 +132,19 @@ def test_urls_that_are_the_same() -> None:
     """Only what does not distinguish an address is made equal."""
     assert "https://a.example" == comparable_url(" HTTPS://A.Example/ ")
     assert "app://x/Y?Z=1" == comparable_url("app://X/Y?Z=1")
+
+
+def test_a_list_without_end_is_not_compared_with_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a name resembles is looked for in a part of a huge list, and huge names are cut."""
+    compared = []
+    monkeypatch.setattr("difflib.get_close_matches", lambda _word, items, **_: compared.extend(items) or [])
+    with pytest.raises(NameUnknown):
+        find_id("Sales", listed(*(f"Group {number}" for number in range(20_000))))
+    with pytest.raises(NameUnknown) as unknown:
+        find_id("Sales", listed("x" * 1_000_000))
+    with pytest.raises(NameAmbiguous) as ambiguous:
+        find_id("x://y", listed(*["n" * 1_000_000] * 2, urls=("x://y", "X://y/")))
+
+    assert 1_001 == len(compared)
+    assert len(str(unknown.value)) < 1_000
+    assert len(str(ambiguous.value)) < 1_000

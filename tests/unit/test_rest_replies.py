@@ -362,6 +362,7 @@ def test_list_of_names_is_flat() -> None:
         {"id": 7, "name": "ADM", "childItems": None, "deleted": False},
         {"Id": 8, "Name": "gone", "Deleted": True},
         {"Id": 9, "Name": "Visma", "ExtraInfo": "app://x", "ChildItems": []},
+        {"Id": 7, "Name": "Left", "ChildItems": [{"Id": 8, "Name": "OLD0", "Deleted": True}]},
     ]
     expected = (ListItem(id=4, name="SAL0"), ListItem(id=7, name="ADM"), ListItem(id=9, name="Visma", url="app://x"))
 

@@ -18,6 +18,10 @@ from erpsyncd.domain.connections import (
 from erpsyncd.errors import NameAmbiguous, NameUnknown
 
 _MOST_CANDIDATES = 5
+#: So many lines of a list are searched for what a name resembles: comparing takes longer than finding, and waits for it.
+_MOST_COMPARED = 1_000
+#: So many characters of a tenant's name stand in a message.
+_MOST_SHOWN = 100
 
 
 class ListName(StrEnum):
@@ -177,7 +181,8 @@ def _unknown(wanted: str, listed: TenantList) -> NameUnknown:
 
 def _resembling(wanted: str, listed: TenantList) -> str:
     """Return what was perhaps meant; of a short list, all that there is."""
-    items = {variant.casefold(): item for item in listed.items for variant in (*name_variants(item.name), item.url)}
+    near = listed.items[:_MOST_COMPARED]
+    items = {variant.casefold(): item for item in near for variant in (*name_variants(item.name), item.url)}
     items.pop("", None)
     close = difflib.get_close_matches(wanted.casefold(), items, n=_MOST_CANDIDATES, cutoff=0.6)
     meant = dict.fromkeys(items[name] for name in close)
@@ -191,5 +196,9 @@ def _resembling(wanted: str, listed: TenantList) -> str:
 
 
 def _shown(item: ListItem) -> str:
-    name = repr(first_translation(item.name))
-    return f"{name} ({item.url})" if item.url else name
+    name = repr(_cut(first_translation(item.name)))
+    return f"{name} ({_cut(item.url)})" if item.url else name
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

@@ -238,7 +238,7 @@ MDO_LIST_ITEM: Carrier[tuple[ListedConnection, ...]] = Carrier(
 def _list_entry(values: Values) -> tuple[ListItem, ...]:
     """Return the item and everything below it. What holds others is a heading, whose number is another table's."""
     below = tuple(found for items in values["ChildItems"] for found in items)
-    if below or values["Deleted"] or values["Id"] <= 0 or not values["Name"]:
+    if values["ChildItems"] or values["Deleted"] or values["Id"] <= 0 or not values["Name"]:
         return below
     extra = values["ExtraInfo"]
     # Of an associate it is something else: `person_id=9&contact_id=0`.
