@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +23,8 @@ from erpsyncd.domain.results import RunReport
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import DriftPolicy
 from erpsyncd.errors import OutcomeUnknown, RemoteFault, RemoteForbidden, RemoteUnavailable, RemoteUnreachable
-from erpsyncd.service.policy import Policy, RunOptions, concerns
+from erpsyncd.service.policy import Adopting, Policy, RunOptions, concerns
+from erpsyncd.store import SqlStore
 from factories import make_connection, make_tenant
 from fakes import FakeTenants
 from pass_bench import Bench, only, statuses
@@ -316,3 +319,26 @@ async def test_only_old_looks_are_made_again_by_schedule(bench: Bench) -> None:
     assert concerns(
         replace(tenant, last_drift_at=bench.time), replace(scheduled, scheduled=False), Policy(), bench.time
     )
+
+
+async def test_a_field_with_a_name_without_end(store: SqlStore, tmp_path: Path) -> None:
+    """No index takes it whole: it is shown cut, can be let be by that name, and the others are told as ever."""
+    bench = Bench(store, tmp_path)
+    rng = random.Random(7)
+    name = "".join(chr(rng.randrange(0x4E00, 0x9FFF)) for _ in range(3_000))
+    await begun(bench, policy=DriftPolicy.REPORT)
+    type_over(bench, active=False, config_fields={"Client": "F0001", name: "x", f"{name}2": "y", "n\0": "z"})
+
+    await look(bench)
+    fields = [field for _, field, _ in drifting(bench) if field.startswith("config_fields.")]
+    for field in fields:
+        bench.store.decide_drift("acme", "visma", field=field, kind=DecisionKind.IGNORE, reason="theirs", until=None)
+    await look(bench)
+
+    assert any(name[:100] in field for field in fields)
+    assert max(map(len, fields)) < 300
+    told = {one.field: one.ignored for one in bench.store.list_drifts()}
+    assert {field: field != "active" for field in (*fields, "active")} == told
+
+    report = await look(bench, adopting=Adopting(field=next(f for f in fields if name[:100] in f), reason="theirs"))
+    assert ["not_adopted"] == [one.error_class for one in report.tenants[0].outcomes]

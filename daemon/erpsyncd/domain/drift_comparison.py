@@ -28,6 +28,9 @@ from erpsyncd.domain.encoded_values import canonical, decode, same_value, spelli
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.secrets import Secret
 
+#: The longest name of a config field (domain.md §4.3); no index takes one that a tenant makes up without end.
+_MAX_NAME = 254
+
 #: Texts that a tenant may give in one language only (domain.md §4.3).
 _TRANSLATED = ("display_name", "display_description")
 
@@ -163,7 +166,7 @@ class _Secrets:
     def compared(self) -> Iterator[tuple[str, Drift | None]]:
         """Yield the fields that differ from what was pushed, as `_plain` does."""
         for one in self._fields:
-            name = f"{CONFIG_PREFIX}{one.name}"
+            name = f"{CONFIG_PREFIX}{one.name[:_MAX_NAME]}"
             # A key without a value, where nobody pushed one, is no field.
             nothing = not one.was_pushed and not one.theirs
             if not (one.is_settled or nothing or one.name in self.hidden):

@@ -106,6 +106,7 @@ class DriftAdoption:
         template, shown = desired.stored.template, observed.spec
         plain: dict[str, Any] = {}
         config = dict(template.config_fields)
+        pushed = {field.removeprefix(CONFIG_PREFIX) for field in desired.stored.applied}
         for field in fields:
             if not field.startswith(CONFIG_PREFIX):
                 plain[field] = getattr(shown, field)
@@ -116,7 +117,8 @@ class DriftAdoption:
             if name in config and config[name].references:
                 kept = ", ".join(sorted(map(str, config[name].references)))
                 raise NotAdopted(f"{field} of {self.tenant}/{desired.key} is kept in {kept}; change it there")
-            config.pop(name, None)
+            if config.pop(name, None) is None and name not in (shown.config_fields.keys() | pushed):
+                raise NotAdopted(f"{field} of {self.tenant}/{desired.key} has a longer name than can be described")
             if name in shown.config_fields:
                 config[name] = self._literal(desired, field, shown.config_fields[name])
         return replace(template, **plain, config_fields=config)
