@@ -182,12 +182,23 @@ def test_either_address_can_be_the_hostile_one(member: str) -> None:
     }
 
     with pytest.raises(UntrustedAddress, match=r"https://evil.example/Cust1, which is not https under superoffice.com"):
-        check_addresses(replace(ReportedState(word="Running", is_running=True), **addresses), SOD)
+        check_addresses(replace(ReportedState(word="Running", is_running=True), **addresses), SOD, "Cust1")
 
 
 def test_running_nowhere_is_no_answer() -> None:
     """A tenant that runs is somewhere; one that does not run need not be."""
-    check_addresses(ReportedState(word="Deleted", is_running=False), SOD)
+    check_addresses(ReportedState(word="Deleted", is_running=False), SOD, "Cust1")
 
     with pytest.raises(MalformedResponse, match="names no address"):
-        check_addresses(ReportedState(word="Running", is_running=True), SOD)
+        check_addresses(ReportedState(word="Running", is_running=True), SOD, "Cust1")
+
+
+@pytest.mark.parametrize("path", ["/Cust12", "/cust2/api", "/Cust1/Cust2"])
+def test_another_customers_address_is_not_this_ones(path: str) -> None:
+    """The vendor's host is not enough: what is described for one customer must not be saved at another one's."""
+    running = ReportedState(word="Running", is_running=True, endpoint=f"{SOD}/CUST1", api=f"{SOD}/cust1/api")
+    check_addresses(running, SOD, "Cust1")
+    check_addresses(replace(running, endpoint=f"{SOD}/customers/x"), SOD, "Cust1")
+
+    with pytest.raises(UntrustedAddress, match="the state of Cust1 names .* of another customer"):
+        check_addresses(replace(running, endpoint=f"{SOD}{path}"), SOD, "Cust1")

@@ -143,7 +143,7 @@ class NetServerApis:
     def trusts(self, tenant: TenantSpec, state: ReportedState) -> bool:
         """Say whether credentials may be sent where an earlier answer says that the tenant is."""
         try:
-            check_addresses(state, self._host(tenant))
+            check_addresses(state, self._host(tenant), tenant.context or "")
         except RemoteError:
             return False
         return True

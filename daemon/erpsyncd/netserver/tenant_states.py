@@ -32,6 +32,8 @@ DEADLINE_SECONDS = 20.0
 _ADDRESS = re.compile(
     r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?(?:/(?!\.{1,2}(?:/|$))[\w.~-]+)*/?", re.IGNORECASE | re.ASCII
 )
+#: The part of an address that says whose it is.
+_CUSTOMER = re.compile(r"/(Cust[0-9]+)(?=/|$)", re.IGNORECASE)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 #: The domain that all of the vendor's hosts lie in, wherever a tenant moves.
 _VENDOR = "superoffice.com"
@@ -56,7 +58,7 @@ async def fetch_state(
     async for attempt in attempts(bounds, repeatable=True):
         with attempt:
             state = read_state(Call(endpoint=endpoint, headers={}), await transport.fetch(endpoint), context)
-            check_addresses(state, host)
+            check_addresses(state, host, context)
             return state
     raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker
 
@@ -80,8 +82,8 @@ def read_state(call: Call, reply: Reply, context: str) -> ReportedState:
         raise unreadable(call, reply, str(problem), parsed=document is not None) from None
 
 
-def check_addresses(state: ReportedState, host: str) -> None:
-    """Refuse a running tenant at an address that is not the environment's.
+def check_addresses(state: ReportedState, host: str, context: str) -> None:
+    """Refuse a running tenant at an address that is not the environment's, or is another customer's.
 
     Raises:
         UntrustedAddress: it names one.
@@ -99,6 +101,10 @@ def check_addresses(state: ReportedState, host: str) -> None:
                 f"the tenant's state names the address {one_line(address)}, which is not {_trusted_by(host)}; "
                 "nothing is sent there: ask SuperOffice, or correct the addresses under [online]",
             )
+        customers = {segment.lower() for segment in _CUSTOMER.findall(urlsplit(address).path)}
+        if customers - {context.lower()}:
+            message = f"the state of {context} names the address {one_line(address)} of another customer"
+            raise UntrustedAddress(OPERATION, f"{message}; nothing is sent there: check context, ask SuperOffice")
 
 
 def is_trusted(address: str, host: str) -> bool:
