@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.sessions import LOGIN_OPERATIONS
@@ -107,9 +108,13 @@ def without_secrets(text: str, secrets: tuple[Secret, ...]) -> str:
 
 
 def _ways_to_write(value: str) -> tuple[str, ...]:
-    """Return a secret as it is, as XML and JSON have it, and as it reads on one line."""
+    """Return a secret as it is, as XML, HTML, JSON and a form have it, and as it reads on one line."""
     as_json = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
-    return value, html.escape(value, quote=False), *as_json, _flat(value)
+    octets = value.encode(errors="surrogatepass")
+    as_form = quote(octets, safe=""), quote_plus(octets)
+    in_page = html.escape(value)
+    as_markup = html.escape(value, quote=False), in_page, in_page.replace("&#x27;", "&#39;")
+    return value, *as_markup, *as_json, *as_form, _flat(value)
 
 
 def _flat(text: str) -> str:
