@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import pytest
@@ -136,8 +137,13 @@ def test_urls_that_are_the_same() -> None:
 
 def test_a_list_without_end_is_not_compared_with_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a name resembles is looked for in a part of a huge list, and huge names are cut."""
-    compared = []
-    monkeypatch.setattr("difflib.get_close_matches", lambda _word, items, **_: compared.extend(items) or [])
+    compared: list[str] = []
+
+    def close(_word: str, items: Iterable[str], **_: object) -> list[str]:
+        compared.extend(items)
+        return []
+
+    monkeypatch.setattr("difflib.get_close_matches", close)
     with pytest.raises(NameUnknown):
         find_id("Sales", listed(*(f"Group {number}" for number in range(20_000))))
     with pytest.raises(NameUnknown) as unknown:

@@ -18,7 +18,7 @@ from erpsyncd.domain.connections import (
 from erpsyncd.errors import NameAmbiguous, NameUnknown
 
 _MOST_CANDIDATES = 5
-#: So many lines of a list are searched for what a name resembles: comparing takes longer than finding, and waits for it.
+#: So many lines of a list are searched for what a name resembles: all tenants wait while they are compared.
 _MOST_COMPARED = 1_000
 #: So many characters of a tenant's name stand in a message.
 _MOST_SHOWN = 100
