@@ -275,7 +275,8 @@ def test_each_kind_has_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "shown", ["[F:1E+999999999999]", "[I:1E+1000000]", "[F:1E-999999999]", f"[I:{'9' * 1000}]", "[F:Infinity]", "[I:1_0]"]
+    "shown",
+    ["[F:1E+999999999999]", "[I:1E+1000000]", "[F:1E-999999999]", f"[I:{'9' * 1000}]", "[F:Infinity]", "[I:1_0]"],
 )
 def test_a_number_that_is_none_is_a_text(shown: str) -> None:
     """A tenant that shows a number nobody can write out costs no memory and no pass: it differs, like any text."""

@@ -277,7 +277,7 @@ def test_failed_logins(status: int, fault: Fault | None, error: type[Exception])
 
 def test_a_secret_is_known_as_a_form_and_a_page_have_it() -> None:
     """A login service may quote the form that it was sent, and a page what it could not use."""
-    secrets = (Secret("s/e+c r=t"), Secret("it's \"x\""))
+    secrets = (Secret("s/e+c r=t"), Secret('it\'s "x"'))
 
     said = "client_secret=s%2Fe%2Bc+r%3Dt, s%2Fe%2Bc%20r%3Dt, it&#x27;s &quot;x&quot;, it&#39;s &quot;x&quot;"
     assert "client_secret=***, ***, ***, ***" == one_line(said, secrets)

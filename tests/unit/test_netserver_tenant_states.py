@@ -59,6 +59,8 @@ def test_the_vendors_own_example() -> None:
         ({"State": "onlinemaintenance", "IsRunning": True}, "OnlineMaintenance", True),
         ({"State": 4, "IsRunning": False}, "Suspended", False),
         ({"State": 99, "IsRunning": True}, "99", True),
+        ({"State": " 6", "IsRunning": "False"}, "OfflineMaintenance", False),
+        ({"State": "2", "IsRunning": None}, "Running", True),
         ({"State": "Galloping", "IsRunning": True}, "Galloping", True),
         ({"State": "Running", "IsRunning": False}, "Running", False),
         ({"State": "Running", "IsRunning": None}, "Running", True),
@@ -200,5 +202,5 @@ def test_another_customers_address_is_not_this_ones(path: str) -> None:
     check_addresses(running, SOD, "Cust1")
     check_addresses(replace(running, endpoint=f"{SOD}/customers/x"), SOD, "Cust1")
 
-    with pytest.raises(UntrustedAddress, match="the state of Cust1 names .* of another customer"):
+    with pytest.raises(UntrustedAddress, match=r"the state of Cust1 names .* of another customer"):
         check_addresses(replace(running, endpoint=f"{SOD}{path}"), SOD, "Cust1")

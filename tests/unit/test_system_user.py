@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +35,7 @@ from erpsyncd.errors import (
 from erpsyncd.netserver.calls import Endpoint, Reply
 from erpsyncd.netserver.failures import SessionLost
 from erpsyncd.netserver.oauth import refresh_token_exchange
-from erpsyncd.netserver.signing_keys import read_certificates, read_jwks
+from erpsyncd.netserver.signing_keys import PublishedKeys, read_certificates, read_jwks
 from erpsyncd.netserver.system_user import (
     SystemUserLogin,
     clock_sentence,
@@ -296,7 +298,9 @@ def test_keys_of_another_server(changes: dict[str, Any]) -> None:
     """What stands beside a key is a hint: the signature decides, among several keys and however they are named."""
     own, other = LoginKey.new(), LoginKey.new()
     keys = [{**other.to_jwk(), "kid": "k0"}, {**own.to_jwk(), **changes}]
-    found = read_jwks(JWKS, Reply(status=200, content_type="application/json", body=json.dumps({"keys": keys}).encode()))
+    found = read_jwks(
+        JWKS, Reply(status=200, content_type="application/json", body=json.dumps({"keys": keys}).encode())
+    )
     claims = {
         "iss": "SuperOffice AS",
         "aud": ["spn:1114566917", "spn:2"],
@@ -338,3 +342,33 @@ def test_what_is_worth_a_write() -> None:
     assert is_worth_keeping(None, kept)
     assert is_worth_keeping(kept, None)
     assert "7T:a" not in repr(kept)
+
+
+async def test_whoever_waited_for_keys_shares_why_there_are_none() -> None:
+    """A login service that answers late holds all tenants up once, not one by one; who comes later asks anew."""
+    time, asked = itertools.count(), []
+    published = PublishedKeys(clock=lambda: float(next(time)))
+
+    async def fetch(endpoint: Endpoint) -> Reply:
+        asked.append(endpoint.operation)
+        await asyncio.sleep(0)
+        raise RemoteUnavailable("jwks", "not now")
+
+    keys = published.of(HOST, None, fetch)
+    found = await asyncio.gather(*(keys.current() for _ in range(5)), return_exceptions=True)
+    assert ([RemoteUnavailable] * 5, ["jwks"]) == ([type(one) for one in found], asked)
+
+    with pytest.raises(RemoteUnavailable):
+        await keys.current()
+    assert 2 == len(asked)
+
+
+def test_an_access_token_of_another_customer() -> None:
+    """A token says whose it is; another customer's goes to no tenant, and the message names the refresh token."""
+    made = refresh_token_exchange("acme", HOST, credentials(AuthKind.REFRESH_TOKEN), CONTEXT)
+    for own in (f"8A:{CONTEXT.lower()}.x", "8A:opaque", "opaque"):
+        assert own == answered(made, {"access_token": own}).value.reveal()
+
+    with pytest.raises(Unauthorized, match=f"is Cust99's, not {CONTEXT}'s.*: erpsyncd tenants resume acme") as caught:
+        answered(made, {"access_token": "8A:Cust99.canary"})
+    assert "canary" not in str(caught.value)

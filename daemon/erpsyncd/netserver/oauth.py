@@ -5,6 +5,7 @@ Source: domain.md §3.5. The parameters go in the body: an address is what proxi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,9 @@ RENEW_BEFORE = timedelta(seconds=60)
 #: What is taken where the answer does not say; the shorter of the two that the vendor names (domain.md §7).
 _DEFAULT_LIFE = timedelta(minutes=20)
 _MAX_LIFE = timedelta(days=1)
+
+#: How an access token names its tenant (domain.md §3.5).
+_OWNER = re.compile(r"8A:(Cust[0-9]{1,10})\.", re.IGNORECASE)
 
 _REMEDIES = {
     "invalid_grant": "the refresh token is not accepted (any more); have the user approve the application again and "
@@ -70,8 +74,10 @@ class RefreshTokenLogin:
         return OpenSession(credential=token.value, until=asked_at + token.life - min(RENEW_BEFORE, token.life / 10))
 
 
-def refresh_token_exchange(tenant: str, host: str, credentials: Credentials) -> Exchange[AccessToken]:
-    """Return the exchange of a refresh token at a login service."""
+def refresh_token_exchange(
+    tenant: str, host: str, credentials: Credentials, context: str | None = None
+) -> Exchange[AccessToken]:
+    """Return the exchange of a refresh token at a login service; `context` is whose access token it has to give."""
     endpoint = Endpoint(
         agent="oauth",
         operation="tokens",
@@ -95,7 +101,9 @@ def refresh_token_exchange(tenant: str, host: str, credentials: Credentials) -> 
         )
 
     def read(call: Call, reply: Reply) -> AccessToken:
-        return _read_token(call, reply, tenant)
+        token = _read_token(call, reply, tenant)
+        _check_owner(call, token, tenant, context)
+        return token
 
     return Exchange(endpoint=endpoint, repeatable=True, write=write, read=read)
 
@@ -119,6 +127,17 @@ def _read_token(call: Call, reply: Reply, tenant: str) -> AccessToken:
     if not isinstance(kind, str) or kind.casefold() != "bearer":
         raise MalformedResponse(call.endpoint.operation, f"{call.endpoint.where} gave a token that is no Bearer")
     return AccessToken(value=Secret(value.strip()), life=_life(document.get("expires_in")))
+
+
+def _check_owner(call: Call, token: AccessToken, tenant: str, context: str | None) -> None:
+    """Refuse another customer's token: where it says whose it is, that is who everything would be saved at."""
+    named = _OWNER.match(token.value.reveal())
+    if named is None or context is None or named[1].casefold() == context.casefold():
+        return
+    raise Unauthorized(
+        f"{call.endpoint.operation}: the refresh token is {named[1]}'s, not {context}'s; give the one that this "
+        f"customer's user has approved; then: {command('tenants', 'resume', tenant)}"
+    )
 
 
 def _life(given: Any) -> timedelta:

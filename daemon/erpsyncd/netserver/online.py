@@ -49,7 +49,7 @@ class OnlineLogins:
             from erpsyncd.netserver.oauth import RefreshTokenLogin, refresh_token_exchange  # noqa: PLC0415 -- see above
 
             return RefreshTokenLogin(
-                refresh_token_exchange(tenant.name, host, credentials), caller.perform, now=self._now
+                refresh_token_exchange(tenant.name, host, credentials, tenant.context), caller.perform, now=self._now
             )
         return await self._system_user(tenant, host, credentials, caller, way)
 

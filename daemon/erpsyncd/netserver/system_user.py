@@ -192,7 +192,10 @@ def _read_answer(call: Call, reply: Reply, tenant: str, now: datetime) -> Signed
 
 
 def _refusal(call: Call, reply: Reply, members: Mapping[str, Any], tenant: str, now: datetime) -> Exception:
-    """Return what a "no" means; `members` have names in lower case. One without a reason that is known is not taken for one about the credentials."""
+    """Return what a "no" means; `members` have names in lower case.
+
+    One without a reason that is known is not taken for one about the credentials.
+    """
     endpoint = call.endpoint
     text = members.get("errormessage")
     said = one_line(text if isinstance(text, str) else "", call.secrets)

@@ -142,6 +142,8 @@ def _state(document: Any, context: str) -> ReportedState:
     is_running = members.get("isrunning")
     if is_running is None and word in WORDS.values():
         is_running = word in RUNNING_WORDS
+    if isinstance(is_running, str):
+        is_running = {"true": True, "false": False}.get(is_running.strip().lower())
     if not isinstance(is_running, bool):
         raise Unreadable("it does not say whether the tenant runs (IsRunning)")
     return ReportedState(
@@ -158,6 +160,8 @@ def _word(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return WORDS.get(value, str(value))
     if isinstance(value, str):
+        if value.strip() in {str(number) for number in WORDS}:
+            return WORDS[int(value)]
         known = {word.lower(): word for word in WORDS.values()}
         return known.get(value.strip().lower(), one_line(value)[:_MAX_WORD]) or WORDS[0]
     return WORDS[0]
