@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -43,13 +45,18 @@ from erpsyncd.netserver.system_user import (
     signed_system_token,
     system_user_endpoint,
 )
-from erpsyncd.netserver.system_user_tokens import CLAIMS, UnknownKey, read_ticket
+from erpsyncd.netserver.system_user_tokens import CLAIMS, TokenRefused, UnknownKey, read_ticket
 from erpsyncd.sandbox import LoginKey
 from online_support import CLIENT_SECRET, CONTEXT, REFRESH_TOKEN, SYSTEM_TOKEN, credentials, private_key
 
 NOW = datetime(2026, 3, 1, 11, 59, 59, tzinfo=UTC)
 HOST = "https://sod.example"
 JWKS = Endpoint(agent="login", operation="jwks", url=f"{HOST}/login/.well-known/jwks", advice="check [online]")
+
+
+@cache
+def login_key() -> LoginKey:
+    return LoginKey.new()
 
 
 def exchange() -> Any:
@@ -372,3 +379,16 @@ def test_an_access_token_of_another_customer() -> None:
     with pytest.raises(Unauthorized, match=f"is Cust99's, not {CONTEXT}'s.*: erpsyncd tenants resume acme") as caught:
         answered(made, {"access_token": "8A:Cust99.canary"})
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["alg", "kid", "x5t", "typ", "crit", "b64", "jwk", "x5c"])
+@pytest.mark.parametrize("value", [None, 7, 1.5, True, "x", [], [1], ["x"], {}, {"a": 1}])
+def test_whatever_stands_in_a_header(name: str, value: Any) -> None:
+    """Nobody signed it yet when it is read: it may make the token useless, and no more than that."""
+    key = login_key()
+    body = json.dumps({"keys": [key.to_jwk()]}).encode()
+    keys = read_jwks(JWKS, Reply(status=200, content_type="application/json", body=body))
+
+    with contextlib.suppress(TokenRefused, UnknownKey):
+        read_ticket(key.sign({"alg": "RS256", name: value}, {}), keys, context=CONTEXT, now=NOW)
+        pytest.fail("a token without claims was believed")

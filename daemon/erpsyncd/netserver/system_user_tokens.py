@@ -121,7 +121,7 @@ def _verified_claims(token: str, keys: Sequence[SigningKey]) -> dict[str, Any]:
                 return jwt.decode(token, key.key, algorithms=_ALGORITHMS, registry=registry).claims
             except BadSignatureError:
                 continue
-    except (JoseError, ValueError, RecursionError) as exc:
+    except (JoseError, ValueError, TypeError, RecursionError) as exc:  # a crit that is no list is a TypeError there
         raise TokenRefused(_reason(exc)) from None
     raise UnknownKey
 
