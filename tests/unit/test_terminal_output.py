@@ -15,6 +15,7 @@ import click
 import pytest
 
 from erpsyncd.cli.colours import painted
+from erpsyncd.cli.drift_lines import drift_lines
 from erpsyncd.cli.options import Invocation
 from erpsyncd.cli.output import hanging, table, write_text
 from erpsyncd.cli.plan import plan_as_text
@@ -22,6 +23,7 @@ from erpsyncd.cli.progress import shown_progress
 from erpsyncd.domain.field_changes import FieldChange, SecretChange
 from erpsyncd.domain.results import ChangeKind, Outcome, RunReport, Status, TenantReport
 from erpsyncd.settings import load_settings
+from erpsyncd.store import DriftView
 
 WIDE = (
     "acme",
@@ -235,3 +237,27 @@ def test_a_line_about_a_run_keeps_to_80_columns(monkeypatch: pytest.MonkeyPatch,
     assert lines[-1].startswith("0/10000 tenants, 1 failed ")
     assert lines[-1].endswith(f"{'n' * 19}…")
     assert 80 >= max(map(len, lines))
+
+
+def test_a_config_fields_name_makes_no_line_of_its_own() -> None:
+    """It is the tenant's: what is written there must not pass for something that this program says."""
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    found = DriftView(
+        tenant="acme",
+        key="no",
+        field="config_fields.a\nacme/visma: all\x1b[2K is well",
+        kind="unknown_field",
+        desired=None,
+        observed=None,
+        first_seen_at=moment,
+        last_seen_at=moment,
+        ignored=False,
+        stubborn=False,
+        decision=None,
+        reason=None,
+        decided_at=None,
+        until=None,
+    )
+    (line,) = drift_lines(found)
+
+    assert "config_fields.a acme/visma: all\N{REPLACEMENT CHARACTER}[2K is well was added in the CRM" == line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from erpsyncd.cli.layout import local
+from erpsyncd.cli.layout import local, one_line
 from erpsyncd.domain.drift import DecisionKind, DriftKind, drift_in_words
 from erpsyncd.store import DriftView
 
@@ -14,7 +14,7 @@ def drift_lines(one: DriftView) -> Iterator[str]:
     """Return one drift with its values and what was decided, for a person."""
     what = drift_in_words(one.field, DriftKind(one.kind))
     values = "" if one.observed is None else f": {_value(one.desired)} -> {_value(one.observed)}"
-    yield f"{what}{values}"
+    yield f"{one_line(what)}{values}"  # a config field's name is the tenant's
     if one.ignored:
         until = f" until {local(one.until)}" if one.until else ""
         yield f"  ignored{until}: {one.reason}"
