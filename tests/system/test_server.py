@@ -97,9 +97,9 @@ def stand_anew(machine: Machine) -> None:
     """Start the daemon with its counters at nothing, and wait for its first pass."""
     machine.run("systemctl", "stop", UNIT)
     machine.run("systemctl", "reset-failed", UNIT, code=None)
-    before = machine.journal(UNIT).count('"run.finished"')
+    before = machine.journal(UNIT).count("run.finished")
     machine.run("systemctl", "start", UNIT)
-    machine.wait_for_line(UNIT, '"run.finished"', times=before + 1)
+    machine.wait_for_line(UNIT, "run.finished", times=before + 1)
 
 
 def not_the_services(machine: Machine) -> str:
@@ -184,7 +184,7 @@ def test_a_reload_takes_good_settings_and_refuses_bad_ones(server: Machine) -> N
     pid = server.property(UNIT, "MainPID")
     server.shell("sed -i 's/^#reconcile = .*/reconcile = \"7h\"/' /etc/erpsyncd/erpsyncd.toml")
     server.run("systemctl", "reload", UNIT)
-    server.wait_for_line(UNIT, '"settings.reloaded"')
+    server.wait_for_line(UNIT, "settings.reloaded")
 
     server.shell("echo 'nonsense = 1' >> /etc/erpsyncd/erpsyncd.toml")
     refused = server.run("systemctl", "reload", UNIT, code=None)
@@ -193,7 +193,7 @@ def test_a_reload_takes_good_settings_and_refuses_bad_ones(server: Machine) -> N
 
     assert 0 != refused.code
     assert "nonsense" in journal
-    assert (1, 0) == (journal.count('"settings.reloaded"'), journal.count('"settings.rejected"'))
+    assert (1, 0) == (journal.count("settings.reloaded"), journal.count("settings.rejected"))
     assert (pid, "active") == (server.property(UNIT, "MainPID"), server.property(UNIT, "ActiveState"))
 
 
@@ -286,13 +286,17 @@ def test_the_timer_makes_passes(server: Machine) -> None:
     assert ("yes", "2min") == (server.property(TIMER, "Persistent"), server.property(TIMER, "RandomizedDelayUSec"))
     server.put(f"/etc/systemd/system/{TIMER}.d/quick.conf", b"[Timer]\nRandomizedDelaySec=0\n")
     server.run("systemctl", "daemon-reload")
+    server.run("mkdir", "--parents", "/var/lib/systemd/timers")
     server.run("touch", "--date=yesterday", "/var/lib/systemd/timers/stamp-erpsyncd-once.timer")
     import_(server, "a", "b", "c")
 
     server.run("systemctl", "enable", "--now", TIMER)
-    server.wait_for_line(ONCE, '"run.finished"')
+    server.wait_for_line(ONCE, "run.finished")
     server.wait_for(ONCE, "ActiveState", "inactive")
+    told = server.run("journalctl", "--output=json", f"--unit={ONCE}", "ERPSYNCD_EVENT=run.finished").stdout
+    fields = json.loads(told.splitlines()[-1])
 
+    assert ("6", "erpsyncd") == (fields["PRIORITY"], fields["SYSLOG_IDENTIFIER"])
     assert "success" == server.property(ONCE, "Result")
     assert ["Name of a", "Name of b", "Name of c"] == remote_names(server)
     server.run("systemctl", "disable", "--now", TIMER)

@@ -158,7 +158,7 @@ class _Published:
         async with known.fetching:
             if known.fetched_at is not None and self.clock() - known.fetched_at < seconds:
                 return known.keys
-            if known.failure is not None and asked_at <= known.failed_at:
+            if known.failure is not None and asked_at < known.failed_at:
                 # All tenants of a service that hangs wait once, and not one after the other.
                 raise known.failure.with_traceback(None)
             try:
