@@ -280,3 +280,12 @@ def test_a_tenant_that_the_vendor_says_does_not_run(word: str, severity: Severit
     assert (severity, reason, do, NOW + QUARTER) == (item.severity, item.reason, item.do, item.until)
     assert f"the vendor says {word}" in item.what
     assert "failed, so" not in item.what
+
+
+def test_one_failure_met_several_times_is_one_thing() -> None:
+    """As where several calls of a pass failed of the same clock."""
+    skewed = TenantFailure(tenant="acme", error_class="clock_skew", error="this machine's clock is 28800 s ahead of it")
+
+    failures = [only(overview(failures=(skewed,) * times)) for times in (1, 3)]
+
+    assert failures[0] == failures[1]

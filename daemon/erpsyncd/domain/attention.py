@@ -50,7 +50,8 @@ def attention(overview: Overview, *, now: datetime, expected: timedelta) -> tupl
         *_failures(failure for failure in overview.failures if (failure.tenant, failure.error_class) not in told),
         *trouble_items(troubles),
     )
-    return tuple(sorted(found, key=_urgency))
+    # A pass that met one failure at several calls has it several times.
+    return tuple(sorted(dict.fromkeys(found), key=_urgency))
 
 
 def needing(items: Iterable[Item]) -> int:
