@@ -361,6 +361,32 @@ def test_exit_codes(sqlite: Erpsyncd, sandbox: SandboxServer) -> None:
     assert "! acme: it is paused" in sqlite("drift", "acme").stdout
 
 
+def test_a_look_says_what_to_do(sqlite: Erpsyncd, sandbox: SandboxServer) -> None:
+    """The commands for it, as long as nothing is decided; and a name is taken as it is told."""
+    prepared(sqlite, sandbox)
+    sandbox.tenant("acme").edit(1, active=False)
+
+    told = sqlite("drift", "acme/a").stdout.splitlines()
+    assert [
+        "acme/a",
+        "    active was changed in the CRM: yes -> no",
+        "1 differs, 0 connections as they were pushed",
+        "To settle it: erpsyncd drift enforce|adopt|ignore acme a [FIELD] --reason TEXT",
+    ] == told
+    assert ["0 differ, 1 connection as it was pushed"] == sqlite("drift", "acme/b").stdout.splitlines()
+    sandbox.tenant("acme").edit(2, active=False)
+    assert "ignore TENANT KEY [FIELD]" in sqlite("drift").stdout
+
+    adopted = sqlite("drift", "adopt", "acme", "a", "--reason", "theirs").stdout
+    assert "the document has to say so, too" in " ".join(adopted.split())
+    sqlite("drift", "ignore", "acme", "b", "--reason", "agreed")
+    assert "To settle it" not in sqlite("drift").stdout
+    sandbox.tenant("acme").forget(1)
+    sqlite("drift")
+    gone = sqlite("drift", "adopt", "acme", "a", "--reason", "not used").stdout
+    assert "it is absent here now, too" in " ".join(gone.split())
+
+
 def test_no_secret_is_told(sqlite: Erpsyncd, sandbox: SandboxServer, tmp_path: Path) -> None:
     """Neither ours nor theirs, in no output, log or row, whatever is decided."""
     ours, theirs = "0ur-very-own-secret", "th31r-very-own-secret"

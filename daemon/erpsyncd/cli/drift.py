@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -71,6 +72,9 @@ def look(invocation: Invocation, tenant: str | None, key: str | None, *, selecti
       erpsyncd drift look --only 'acme/visma-*' --output json
     """
     if tenant is not None:
+        if key is None:  # both in one word, as results name it
+            tenant, _, rest = tenant.partition("/")
+            key = rest or None
         if not selection.is_everything:
             raise click.UsageError("name a TENANT, or use --only and --exclude", click.get_current_context())
         selection = Selection(only=(Pattern(tenant, key),))
@@ -165,7 +169,9 @@ def adopt(invocation: Invocation, tenant: str, key: str, field: str | None, *, r
             f"{tenant}/{key} does not stand in the tenant as we pushed it; see: "
             + command("connections", "show", tenant, key)
         )
-    _tell(invocation, tenant, key, fields, None, "it is described here now as the tenant has it.")
+    now = "it is described here now as the tenant has it" if all(fields) else "it is absent here now, too"
+    again = "the document has to say so, too, or the next import says again what it says"
+    _tell(invocation, tenant, key, fields, None, f"{now}; {again}.")
 
 
 def _look(
@@ -253,5 +259,15 @@ def _lines(report: RunReport, found: Sequence[DriftView]) -> Iterator[str]:
     for paused in (tenant.tenant for tenant in report.tenants if not tenant.visited):
         yield f"! {paused}: it is paused"
     ignored = sum(one.ignored for one in found)
-    differ = f"{len(found) - ignored} differ" + (f", {ignored} ignored" if ignored else "")
-    yield hanging(f"{differ}, {report.counts[Status.UNCHANGED]} connections as they were pushed", 2)
+    differ = f"{_counted(len(found) - ignored, 'differs', 'differ')}{f', {ignored} ignored' if ignored else ''}"
+    as_pushed = _counted(report.counts[Status.UNCHANGED], "connection as it was", "connections as they were")
+    yield hanging(f"{differ}, {as_pushed} pushed", 2)
+    open_ones = [one for one in found if not one.ignored and one.decision != DecisionKind.ENFORCE]
+    undecided = list(dict.fromkeys((one.tenant, one.key) for one in open_ones))
+    if undecided:
+        which = undecided[0] if len(undecided) == 1 else ("TENANT", "KEY")
+        yield hanging(f"To settle it: erpsyncd drift enforce|adopt|ignore {shlex.join(which)} [FIELD] --reason TEXT", 2)
+
+
+def _counted(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
