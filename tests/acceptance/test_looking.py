@@ -112,6 +112,7 @@ def test_a_tenant_as_text_and_json(quick: Erpsyncd, sandbox: SandboxServer, prot
     assert (1, 0, True) == (told["counts"]["in_sync"], told["counts"]["failed"], told["last_check"]["is_ok"])
     assert f"{sandbox.url}{address} ({protocol})" in shown.stdout
     assert (True, True) == ("HasConnections: never" in before, "HasConnections: yes, " in shown.stdout)
+    assert ".\n" not in shown.stdout
     assert 80 >= max(map(len, shown.stdout.splitlines()))
     assert "sandbox" not in shown.stdout
 
@@ -136,6 +137,13 @@ def test_what_is_not_there(quick: Erpsyncd) -> None:
     for words, noun in (("tenants show no", "tenants"), ("connections show no a", "tenants"), ("runs show 7", "runs")):
         shown = quick(*words.split())
         assert (2, True) == (shown.code, f"see: erpsyncd {noun} list" in shown.stderr)
+
+
+def test_a_connection_in_one_word(quick: Erpsyncd) -> None:
+    """As results name it; commands that want two words say so."""
+    for words in ("connections show acme/a", "drift ignore acme/a --reason x"):
+        told = quick(*words.split())
+        assert (2, True) == (told.code, "; give it as two words: acme a (see: " in told.stderr), words
 
 
 def test_changes_for_another_program(loaded: Erpsyncd) -> None:

@@ -41,11 +41,9 @@ def tenant_as_text(detail: TenantDetail) -> str:
     """Return a tenant for a person: where it is, who we are there, how it stands."""
     view = detail.view
     check = detail.last_check
+    why = in_language(check.user_explanation, detail.language) if check else ""
     answer = (
-        f"{'yes' if check.is_ok else 'no'}, {local(check.last_at)}. "
-        f"{in_language(check.user_explanation, detail.language)}"
-        if check
-        else "never"
+        f"{'yes' if check.is_ok else 'no'}, {local(check.last_at)}{f'. {why}' if why else ''}" if check else "never"
     )
     pairs = [
         ("State", _tenant_state(detail)),

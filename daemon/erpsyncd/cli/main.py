@@ -196,4 +196,13 @@ def _fail(error: Exception, invocation: Invocation, arguments: list[str]) -> int
 def _usage_error(error: click.ClickException) -> UsageError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     where = f" (see: {context.command_path} --help)" if context else ""
-    return UsageError(f"{error.format_message().rstrip('.')}{where}")
+    return UsageError(f"{error.format_message().rstrip('.')}{_as_two_words(error)}{where}")
+
+
+def _as_two_words(error: click.ClickException) -> str:
+    """Return what to do where a connection was given as results name it."""
+    if isinstance(error, click.MissingParameter) and error.ctx is not None and error.param is not None:
+        tenant, slash, key = str(error.ctx.params.get("tenant")).partition("/")
+        if error.param.name == "key" and slash:
+            return f"; give it as two words: {tenant} {key}"
+    return ""
