@@ -138,6 +138,7 @@ def test_a_tenant_is_moved_by_hand_with_its_secrets(quick: Erpsyncd) -> None:
         (("--url", "https://acme.example"), "--username is missing"),
         ((), "--url is missing; --username is missing"),
         (("--auth", "bearer", "--secret-ref", "@{env:X}"), "--url is missing"),
+        (("--environment", "sod"), "--context is missing; --username is missing"),
     ],
 )
 def test_a_new_tenant_lacks_options(quick: Erpsyncd, arguments: tuple[str, ...], reason: str) -> None:

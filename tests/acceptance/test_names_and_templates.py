@@ -111,6 +111,10 @@ def test_one_document_for_three_tenants(erpsyncd: Erpsyncd, server: SandboxServe
     )
     assert "Visma (20)" in erpsyncd("connections", "show", "beta", "visma").stdout
 
+    erpsyncd.load(text.replace('"Sales", "Support"', '"Sales"'))
+    plan = erpsyncd("plan", "--only", "beta").stdout
+    assert 'user_group_access_ids: -23 (for "Sales")' in plan
+
 
 def test_exported_and_given_by_ids(erpsyncd: Erpsyncd, server: SandboxServer) -> None:
     """An export has the names; to go over to ids and back saves nothing."""

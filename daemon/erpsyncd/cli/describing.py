@@ -125,6 +125,7 @@ def _refuse_missing(given: dict[str, Any], kind: str) -> None:
     """Name the options that a new tenant lacks, before anybody is asked for a secret."""
     needed = {
         "url": given["environment"] is None,
+        "context": given["environment"] is not None,
         "username": kind == AuthKind.PASSWORD.value,
         "private_key_ref": kind == AuthKind.SYSTEM_USER.value,
         "application_token_ref": kind == AuthKind.SYSTEM_USER.value and not given["ask_application_token"],

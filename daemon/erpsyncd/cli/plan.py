@@ -138,7 +138,7 @@ def _field(field: FieldChange) -> str:
     if isinstance(new, tuple):
         before = old if isinstance(old, tuple) else ()
         ids = [f"+{one}" for one in sorted({*new} - {*before})] + [f"-{one}" for one in sorted({*before} - {*new})]
-        return f"{' '.join(ids) or 'as it is there already'}{_called(field)}"
+        return f"{' '.join(ids) or 'as it is there already'}{_for_names(field)}"
     if old is None:
         return _value(new)
     return f"{_value(old)} -> {_value(new)}" if old != new else f"{_value(new)}, as it is there already"
@@ -147,6 +147,10 @@ def _field(field: FieldChange) -> str:
 def _called(field: FieldChange) -> str:
     """Return what the document calls that, where it has a name for it."""
     return f", {', '.join(map(_value, field.names))}" if field.names else ""
+
+
+def _for_names(field: FieldChange) -> str:
+    return f" (for {', '.join(map(_value, field.names))})" if field.names else ""
 
 
 def _value(value: object) -> str:

@@ -260,7 +260,8 @@ class CarefulSave:
 def refused(step: Step) -> CarefulSaveFailed:
     """Return the failure of a test that answered no."""
     operation = "TestConnectionByConfig" if step is Step.TEST_CONFIG else "TestConnectionById"
-    return CarefulSaveFailed("test_refused", f"the connector's test failed ({operation} answered no)")
+    why = f"{operation} answered no; the reason is in the connector's own log"
+    return CarefulSaveFailed("test_refused", f"the connector's test failed ({why})")
 
 
 def told(
