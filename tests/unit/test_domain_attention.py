@@ -103,6 +103,7 @@ EVERYTHING = overview(
     tenant("no one", state="paused"),
     tenant("parked", state="parked", parked_until=NOW + QUARTER, transient_failures=8),
     tenant("refused", state="refused", quote_is_ok=False),
+    tenant("revoked", state="refused", logs_in_online=True),
     troubles=(
         trouble(State.DRIFTED, "drifted", error=None),
         trouble(State.FAILED, "failed", next_attempt_at=NOW),
@@ -136,6 +137,7 @@ def test_the_most_urgent_comes_first() -> None:
     assert [
         (Severity.ERROR, "overdue", None, None, "erpsyncd --run-once"),
         (Severity.ERROR, "refused", "refused", None, "erpsyncd tenants edit refused --ask-secret"),
+        (Severity.ERROR, "refused", "revoked", None, "erpsyncd tenants resume revoked"),
         (Severity.ERROR, "unsafe_plan", "acme", None, "erpsyncd --run-once --only acme --force acme"),
         (Severity.ERROR, "in_doubt", "acme", "doubt", "erpsyncd connections resolve acme doubt --id N"),
         (Severity.ERROR, "replaced", "acme", "replaced", "erpsyncd connections resolve acme replaced --id 7"),
@@ -154,7 +156,7 @@ def test_the_most_urgent_comes_first() -> None:
         (Severity.NOTICE, "quote_says_no", "refused", None, "erpsyncd checks list --tenant refused"),
         (Severity.NOTICE, "paused", "no one", None, "erpsyncd tenants resume 'no one'"),
     ] == [(item.severity, item.reason, item.tenant, item.key, item.do) for item in found]
-    assert (16, "16 things need you.") == (needing(found), verdict(EVERYTHING, found))
+    assert (17, "17 things need you.") == (needing(found), verdict(EVERYTHING, found))
     assert {"failed": NOW, "parked": NOW + QUARTER} == {
         item.key or item.reason: item.until for item in found if item.until
     }

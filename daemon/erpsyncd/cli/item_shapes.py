@@ -161,6 +161,7 @@ STANDING = record(
     state=_TENANT_STATE,
     parked_until=or_null(MOMENT),
     transient_failures=COUNT,
+    logs_in_online=TRUTH,
     quote_is_ok=or_null(TRUTH),
     quote_reason=TEXT,
     **_REPORTED,

@@ -122,15 +122,21 @@ def _overdue(what: str, do: str) -> Item:
     return Item(severity=Severity.ERROR, reason="overdue", what=what, do=do)
 
 
+def _refused(tenant: TenantStanding) -> Item:
+    what = "the tenant refused the credentials; they are not tried again until they change"
+    do = command("tenants", "edit", tenant.name, "--ask-secret")
+    if tenant.logs_in_online:
+        what = (
+            "Online refused who we are, and is not asked again; where the tenant's administrator has to approve the "
+            "application, have that done first"
+        )
+        do = command("tenants", "resume", tenant.name)
+    return Item(severity=Severity.ERROR, reason="refused", tenant=tenant.name, what=what, do=do)
+
+
 def _tenant(tenant: TenantStanding) -> Iterator[Item]:
     if tenant.state == "refused":
-        yield Item(
-            severity=Severity.ERROR,
-            reason="refused",
-            tenant=tenant.name,
-            what="the tenant refused the credentials; they are not tried again until they change",
-            do=command("tenants", "edit", tenant.name, "--ask-secret"),
-        )
+        yield _refused(tenant)
     elif tenant.state == "incomplete":
         yield Item(
             severity=Severity.ERROR,

@@ -46,6 +46,9 @@ class TenantStanding:
     """Because of failures in a row; or, where `is_running` is false, because the vendor says that it does not run."""
 
     transient_failures: int = 0
+    logs_in_online: bool = False
+    """Whether the vendor's login service decides who we are, so that a refusal may be ended there."""
+
     quote_is_ok: bool | None = None
     """The last HasConnections answer; None where there is none."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from erpsyncd.domain.items import command
 from erpsyncd.domain.proxies import Proxy, parse_proxy
 from erpsyncd.domain.secrets import Reference, Secret, not_known, withheld_names
-from erpsyncd.domain.tenants import Credentials, TenantSpec
+from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials, TenantSpec
 from erpsyncd.errors import ConfigurationError, SecretMissing, SecretUnknown, Unauthorized
 from erpsyncd.service.secrets import SecretResolver
 
@@ -76,9 +76,14 @@ def resolve_access(tenant: TenantSpec, resolver: SecretResolver) -> tuple[Creden
     return resolve_credentials(tenant, resolved), resolve_proxy(tenant, resolved)
 
 
-def refused_before(tenant: str) -> Unauthorized:
+def refused_before(tenant: TenantSpec) -> Unauthorized:
     """Return the error for credentials that a tenant has refused once. Trying them again can lock the account."""
-    edit, resume = command("tenants", "edit", tenant, "--ask-secret"), command("tenants", "resume", tenant)
+    edit, resume = command("tenants", "edit", tenant.name, "--ask-secret"), command("tenants", "resume", tenant.name)
+    if tenant.auth.kind in ONLINE_KINDS:
+        return Unauthorized(
+            "Online refused these credentials before, and is not asked again until they change; where the tenant's "
+            f"administrator had to approve the application and has done so: {resume}"
+        )
     return Unauthorized(
         f"the tenant refused these credentials before; they are not tried again until they change: {edit} "
         f"(where they were put right in the tenant: {resume})"

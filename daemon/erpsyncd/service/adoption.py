@@ -61,7 +61,7 @@ class Adoption:
             credentials, proxy = await asyncio.to_thread(resolve_access, self.tenant.spec, self.resolver)
             fingerprint = self.store.fingerprinter.of_credentials(credentials)
             if self.tenant.refused_auth == fingerprint:
-                raise refused_before(self.tenant.name)
+                raise refused_before(self.tenant.spec)
             whereabouts = await find_whereabouts(
                 self.tenant, self.apis, proxy, store=self.store, lease=self._lease, now=self.now
             )

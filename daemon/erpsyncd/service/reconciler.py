@@ -226,7 +226,7 @@ class Reconciler:
         credentials = resolve_credentials(tenant.spec, resolved)
         fingerprint = self.store.fingerprinter.of_credentials(credentials)
         if tenant.refused_auth == fingerprint:
-            raise refused_before(tenant.name)
+            raise refused_before(tenant.spec)
         proxy = resolve_proxy(tenant.spec, resolved)
         whereabouts = await find_whereabouts(
             tenant, self.apis, proxy, store=self.store, lease=recorder.lease, now=self.now

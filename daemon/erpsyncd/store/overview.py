@@ -13,7 +13,7 @@ from erpsyncd.domain.connections import State
 from erpsyncd.domain.explanations import in_language
 from erpsyncd.domain.results import HAS_CONNECTIONS, STARTUP_ERRORS
 from erpsyncd.domain.standing import TROUBLED, LastRun, Overview, TenantFailure, TenantStanding, Trouble, Worker
-from erpsyncd.domain.tenants import TenantId
+from erpsyncd.domain.tenants import ONLINE_KINDS, AuthKind, TenantId
 from erpsyncd.domain.troubles import EACH
 from erpsyncd.store.history import INTERRUPTED
 from erpsyncd.store.queries import RUNNING, by_code_point, parked_until, reported, tenant_state
@@ -59,6 +59,7 @@ def select_tenants() -> Select[Any]:
         tenants.c.refused_auth,
         tenants.c.parked_until,
         tenants.c.transient_failures,
+        tenants.c.auth_kind,
         tenants.c.connection_count,
         tenants.c.tenant_state,
         tenants.c.tenant_running,
@@ -133,6 +134,7 @@ def _tenant(row: Row[Any], others: Mapping[State, int], now: datetime) -> Tenant
         state=tenant_state(row, now),
         parked_until=parked_until(row, now),
         transient_failures=row.transient_failures,
+        logs_in_online=AuthKind(row.auth_kind) in ONLINE_KINDS,
         quote_is_ok=row.quote_is_ok,
         quote_reason=_quote_reason(row),
         **reported(row),
