@@ -150,7 +150,7 @@ class ConnectionTable:
 
     def forget(self, erp_connection_id: int) -> None:
         """Remove a row for good, as a restored backup would."""
-        del self.rows[erp_connection_id]
+        del self.rows[self.row(erp_connection_id).erp_connection_id]
 
     def _insert(self, sent: SandboxConnection) -> SandboxConnection:
         self._last_id += 1

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from erpsyncd.sandbox.connections import plain
 from erpsyncd.sandbox.dispatch import RESERVED, Dispatcher
+from erpsyncd.sandbox.edits import edit
 from erpsyncd.sandbox.faults import rule_from_json
 from erpsyncd.sandbox.messages import Reply, Request, json_reply
+from erpsyncd.sandbox.problems import NotFoundProblem
 from erpsyncd.sandbox.states import changed_state
 
 PREFIX = f"/{RESERVED}/"
@@ -89,4 +92,24 @@ def _add_faults(dispatcher: Dispatcher, request: Request) -> Reply:
     return json_reply({"rules": len(rules)}, 201)
 
 
-_POSTS = {"expire-tickets": _expire_tickets, "tenant-state": _change_state, "faults": _add_faults}
+def _edit(dispatcher: Dispatcher, request: Request) -> Reply:
+    """Do what somebody in the CRM would: add a connection, change it, or remove it for good."""
+    try:
+        document = json.loads(request.body)
+        tenant = dispatcher.tenants.find(str(document["tenant"]))
+        if tenant is None:
+            return json_reply({"error": f"there is no tenant {document['tenant']}"}, 404)
+        row = edit(tenant, document)
+    except (ValueError, LookupError, TypeError) as exc:
+        return json_reply({"error": f"the body does not say what becomes of which connection: {exc}"}, 400)
+    except NotFoundProblem as exc:
+        return json_reply({"error": str(exc)}, 404)
+    return Reply(status=204) if row is None else json_reply(plain(row))
+
+
+_POSTS = {
+    "expire-tickets": _expire_tickets,
+    "tenant-state": _change_state,
+    "connections": _edit,
+    "faults": _add_faults,
+}
