@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from commands import Erpsyncd, Result, connection, document
+from erpsyncd.domain.connections import ErpConnection
+from erpsyncd.domain.ports import StillAllowed
+from erpsyncd.errors import RemoteRejected
 from erpsyncd.sandbox import SandboxServer
 from erpsyncd.sandbox.options import ConfigKeeping, ConfigReading
+from erpsyncd.service.remote import Remote
 from in_process import InProcess
 
 READING = {"AuthenticateUsernamePassword", "GetConnection", "GetList", "GetAllConnections"}
@@ -111,6 +115,42 @@ def test_a_look_tells_each_kind_and_cannot_write(quick: Erpsyncd, sandbox: Sandb
     again = look(quick)
     assert (0, {}) == (again.code, found(again))
     assert {"in_sync"} == {row["state"] for row in quick.listed("connections")}
+
+
+@pytest.mark.parametrize("protocol", ["soap", "rest"])
+@pytest.mark.parametrize(("words", "code"), [("drift", 5), ("drift adopt acme a --reason r", 0), ("plan", 0)])
+def test_a_save_that_is_forced_through_a_look_is_not_sent(
+    sqlite: Erpsyncd, sandbox: SandboxServer, protocol: str, words: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its real client refuses to write, whatever is asked of it: the tenant never hears of it."""
+    prepared(sqlite, sandbox, protocol, keys="a")
+    sandbox.tenant("acme").edit(1, display_name="Theirs")
+    sqlite.load(connection("a", display_name="New", config_fields=FIELDS))
+    before, calls = sandbox.tenant("acme").connections, len(sandbox.calls)
+    observe, refused = Remote.observe, []
+
+    async def leaves() -> StillAllowed:
+        return lambda: True
+
+    async def writing(self: Remote, number: int, *arguments: Any, **options: Any) -> ErpConnection | None:
+        found = await observe(self, number, *arguments, **options)
+        assert found is not None
+        for write in (
+            self.api.save_connection(found, leaves),
+            self.api.delete_connection(number, leaves),
+            self.api.sync_all(leaves),
+        ):
+            with pytest.raises(RemoteRejected, match="not sent"):
+                await write
+            refused.append(number)
+        return found
+
+    monkeypatch.setattr(Remote, "observe", writing)
+    done = sqlite(*words.split())
+
+    assert (code, [1, 1, 1]) == (done.code, refused), done.stderr
+    assert before == sandbox.tenant("acme").connections
+    assert {call.operation for call in sandbox.calls[calls:]} <= READING
 
 
 def test_what_was_changed_here_is_for_the_next_pass(sqlite: Erpsyncd, sandbox: SandboxServer) -> None:

@@ -154,6 +154,42 @@ def test_a_revoked_application(at: Callable[..., Installation], code: AuthorizeE
     assert 2 == site.logins(AuthKind.SYSTEM_USER)
 
 
+@pytest.mark.parametrize("protocol", ["soap", "rest"])
+def test_a_wrong_key(at: Callable[..., Installation], protocol: str) -> None:
+    """Exit 77, asked once, with what to look at; the right key is other credentials, and is tried at once."""
+    site = at()
+    wrong = pem(application_key(1))
+    site.erpsyncd.load(site.world.document(protocol, AuthKind.SYSTEM_USER, THREE, private_key=wrong))
+
+    refused = [site.erpsyncd.run_once() for _ in range(2)]
+    asked = site.logins(AuthKind.SYSTEM_USER)
+    site.erpsyncd.load(site.world.document(protocol, AuthKind.SYSTEM_USER, THREE))
+    right = site.erpsyncd.run_once()
+
+    assert ([77, 77], 1) == ([run.code for run in refused], asked)
+    assert any("private_key is not the key of this application" in str(o["error"]) for o in refused[0].json["outcomes"])
+    assert not any("PRIVATE KEY" in run.stdout + run.stderr for run in refused)
+    assert (0, 3) == (right.code, right.json["counts"]["created"])
+
+
+def test_the_environment_signs_with_another_key(at: Callable[..., Installation]) -> None:
+    """A daemon that knows the old key looks once more, half a minute after the last time, and goes on by itself."""
+    site = at(Erpsyncd)
+    login = site.server.login
+    site.erpsyncd.environ |= {"ERPSYNCD__SCHEDULE__RECONCILE": "1s", "ERPSYNCD__SCHEDULE__JITTER": "0s"}
+    site.erpsyncd.load(site.world.document("rest", AuthKind.SYSTEM_USER, connection("a")))
+    with site.erpsyncd.daemon() as daemon:
+        daemon.wait_for("connection.applied")
+        login.keys.rotate()
+        site.world.tenant.expire_tickets()
+        site.erpsyncd.load(connection("b"))
+        applied = daemon.wait_for("connection.applied")
+
+    assert "b" == applied["key"]
+    assert 2 == login.counts["jwks"]
+    assert {"in_sync"} == {row["state"] for row in site.erpsyncd.listed("connections")}
+
+
 def test_a_revoked_refresh_token(at: Callable[..., Installation]) -> None:
     """`invalid_grant` is a refusal; another token is other credentials, and is tried at once."""
     site = at()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from commands import Erpsyncd, connection
-from erpsyncd.sandbox import SandboxServer
+from erpsyncd.sandbox import Call, SandboxServer
 
 NAME = "Cust12345"
 TENANT = f"""
@@ -199,3 +199,21 @@ def test_breaker_and_maintenance_are_told_apart(online: Erpsyncd, sandbox: Sandb
 
     assert ("parked", True, 1) == (found["state"], found["is_running"], found["transient_failures"])
     assert "after 1 failures in a row" in " ".join(show.split())
+
+
+def test_a_move_in_the_middle_of_a_run(online: Erpsyncd, sandbox: SandboxServer) -> None:
+    """The run ends well at the new host, each connection is made once, and the new place is shown."""
+    online.load(connection("second") + connection("third"))
+    door = sandbox.open_door()
+
+    def move(call: Call) -> None:
+        if call.operation == "SaveConnection":
+            say(sandbox, address=door)
+
+    sandbox.before_call = move
+    run = online.run_once()
+
+    assert (0, 3) == (run.code, run.json["counts"]["created"])
+    assert 3 == len(sandbox.tenant(NAME).connections) == len(sandbox.tenant(NAME).saves)
+    assert 421 in {call.http_status for call in sandbox.calls}
+    assert f"{door}/{NAME}" == shown(online)["endpoint"]
