@@ -101,3 +101,22 @@ async def test_one_word_in_the_place_of_all_is_never_put_back(bench: CarefulBenc
 
     assert ("visma", "failed", "not_restored") == only(await bench.run())
     assert {"new password"} == {password for _, password, _ in (*bench.saves, *bench.there)}
+
+
+async def test_a_server_that_alters_what_it_gets_is_not_fought(bench: CarefulBench) -> None:
+    """One attempt says what it is; no pass makes it again by itself, a person and another description do."""
+    bench.tenant.configure(config_keeping=ConfigKeeping.TRIMMED)
+    bench.describe(config_fields=NEW | {"Password": " new password"})
+
+    assert ("visma", "failed", "not_as_saved") == only(await bench.run(scheduled=True))
+    assert [(True, "OLD PASSWORD", NAME)] == bench.there
+    assert "described otherwise" in bench.row.error
+    for _ in range(10):
+        bench.pass_by(days=1)
+        assert () == (await bench.run(scheduled=True)).tenants[0].outcomes
+        assert [] == bench.saves
+    assert ("visma", "failed", "not_as_saved") == only(await bench.run())
+    bench.describe(config_fields={"Client": "F0001", "Password": "NEW PASSWORD"})
+
+    assert ("visma", "updated", None) == only(await bench.run(scheduled=True))
+    assert ("in_sync", ()) == (bench.row.state, await bench.intents())

@@ -51,6 +51,10 @@ class State(StrEnum):
     DELETED = "deleted"
 
 
+#: Failures that another attempt can only repeat: no scheduled pass makes it before something is described otherwise.
+HELD_BACK = frozenset({"not_as_saved"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSpec:
     """What we own of a connection. All of it is sent with every save, because a save replaces all of it."""

@@ -8,7 +8,14 @@ from datetime import datetime
 from random import Random
 from typing import assert_never
 
-from erpsyncd.domain.connections import DesiredConnection, ErpConnection, State, StoredConnection, same_guid
+from erpsyncd.domain.connections import (
+    HELD_BACK,
+    DesiredConnection,
+    ErpConnection,
+    State,
+    StoredConnection,
+    same_guid,
+)
 from erpsyncd.domain.field_changes import field_changes
 from erpsyncd.domain.items import command
 from erpsyncd.domain.plan import Change, Create, Delete, Update, needs_observation, plan_connection
@@ -123,7 +130,9 @@ class ConnectionPass:
                 # An update that may have happened leaves us not knowing what stands there: push again.
                 applied={} if is_unknown or (uncertain and kind is ChangeKind.UPDATE) else None,
                 attempts=attempts,
-                next_attempt_at=self.policy.next_attempt(now=self.now(), attempts=attempts, rng=self.rng),
+                next_attempt_at=None
+                if error.error_class in HELD_BACK
+                else self.policy.next_attempt(now=self.now(), attempts=attempts, rng=self.rng),
             ),
             Outcome(
                 tenant=self.tenant,

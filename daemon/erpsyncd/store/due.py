@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from erpsyncd.domain.careful import Step
-from erpsyncd.domain.connections import ConnectionRowId, Owned, State
+from erpsyncd.domain.connections import HELD_BACK, ConnectionRowId, Owned, State
 from erpsyncd.domain.intents import Intent, Moment, Uptime
 from erpsyncd.domain.results import ChangeKind
 from erpsyncd.domain.secrets import Reference
@@ -51,6 +51,7 @@ RIPENS_ON_CHANGE = (State.IN_SYNC, State.DRIFTED, State.FAILED)
 def select_due(tenant_id: TenantId, *, now: datetime, longest_backoff: timedelta | None) -> Select[Any]:
     """Return the query for the connections that a pass has to work on. It reads the partial index only.
 
+    By itself, which `longest_backoff` says, it does not repeat what no attempt can mend (`HELD_BACK`).
     A `next_attempt_at` further away than `longest_backoff` was made by a clock that was wrong.
     """
     query = select_connections(
@@ -63,7 +64,8 @@ def select_due(tenant_id: TenantId, *, now: datetime, longest_backoff: timedelta
         return query
     waits = connections.c.next_attempt_at
     ripe = or_(waits.is_(None), waits <= now, waits > now + longest_backoff)
-    return query.where(or_(connections.c.state.in_(_ALWAYS_DUE), ripe))
+    helps = or_(connections.c.error_class.is_(None), connections.c.error_class.not_in(HELD_BACK))
+    return query.where(or_(connections.c.state.in_(_ALWAYS_DUE), and_(ripe, helps)))
 
 
 def due_rows(
