@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from erpsyncd.domain.examination_ports import ExaminableApi, TenantInspector
 from erpsyncd.domain.findings import Finding, Result
 from erpsyncd.domain.inspections import ContractReport, Greeting
-from erpsyncd.domain.ports import ExaminableApi, TenantInspector
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import PluginResponse
 from erpsyncd.domain.secrets import Reference, Scheme, Secret, parse_template

@@ -11,18 +11,17 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from erpsyncd.domain.careful import Snapshot, Step
-from erpsyncd.domain.connections import ConnectionRowId, ErpConnection, ListedConnection, Owned, StoredConnection
+from erpsyncd.domain.connections import ErpConnection, ListedConnection, Owned, StoredConnection
 from erpsyncd.domain.documents import Document
-from erpsyncd.domain.drift import Drift, KnownDrift
 from erpsyncd.domain.fingerprints import Fingerprinter
-from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.intents import Intent, Lease, Moment
-from erpsyncd.domain.lists import ListItem, ListName, NamedConnection, TenantList
+from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference, Secret
 from erpsyncd.domain.sessions import KeptSession, SessionMemory
 from erpsyncd.domain.state_ports import TenantStates, Whereabouts
+from erpsyncd.domain.store_ports import LookStore, NameStore
 from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Credentials, Tenant, TenantId, TenantSpec
 
@@ -150,53 +149,7 @@ class Progress(Protocol):
         ...
 
 
-class ExaminableApi(TenantApi, Protocol):
-    """A tenant's API as its doctor uses it."""
-
-    async def log_in(self) -> None:
-        """Log in now, where that is a call of its own."""
-        ...
-
-
-class TenantInspector(Protocol):
-    """A tenant seen from outside: no credential is sent, nothing but documents is asked for."""
-
-    async def addresses(self) -> tuple[str, ...]:
-        """Return what the host's name resolves to; raises `RemoteUnreachable`."""
-        ...
-
-    async def greet(self) -> Greeting:
-        """Connect and look at who answers; raises `RemoteError`."""
-        ...
-
-    async def contracts(self) -> tuple[ContractReport, ...]:
-        """Compare what the tenant says of its agents with what we send, as far as it says anything."""
-        ...
-
-
-class ExaminableApis(TenantStates, Protocol):
-    """Opens tenants for their doctor."""
-
-    def open(
-        self,
-        tenant: TenantSpec,
-        credentials: Credentials,
-        *,
-        proxy: Proxy | None = None,
-        read_only: bool = False,
-        whereabouts: Whereabouts | None = None,
-    ) -> AbstractAsyncContextManager[ExaminableApi]:
-        """Return a client, as `TenantApis.open` does."""
-        ...
-
-    def inspect(
-        self, tenant: TenantSpec, *, proxy: Proxy | None = None
-    ) -> AbstractAsyncContextManager[TenantInspector]:
-        """Return what looks at a tenant from outside, by the same way and at the same rate as everything else."""
-        ...
-
-
-class PassStore(Protocol):
+class PassStore(NameStore, LookStore, Protocol):
     """The store as a pass sees it. Methods that take a lease raise `LeaseLost` when its fence is not current.
 
     Each method is one short transaction off the event loop; it returns after its commit. All of them may
@@ -281,37 +234,6 @@ class PassStore(Protocol):
         """Return these connections whatever their state; unknown ids are left out."""
         ...
 
-    async def tenant_lists(self, tenant_id: TenantId) -> tuple[TenantList, ...]:
-        """Return the lists of the tenant that were kept."""
-        ...
-
-    async def keep_list(self, lease: Lease, listed: TenantList, outdated: frozenset[ConnectionRowId]) -> None:
-        """Keep a list in the place of what was kept before; make due whose names stand for something else in it."""
-        ...
-
-    async def forget_lists(self, lease: Lease) -> None:
-        """Forget the lists of a tenant that has no names any more."""
-        ...
-
-    async def has_names(self, tenant_id: TenantId) -> bool:
-        """Say whether any connection of the tenant has something by name."""
-        ...
-
-    async def named_connections(self, tenant_id: TenantId) -> tuple[NamedConnection, ...]:
-        """Return the connections with names that a changed list may make due."""
-        ...
-
-    async def find_namesake(self, connection: StoredConnection) -> str | None:
-        """Return the key of another present connection with this connector's id and, in any language, this name."""
-        ...
-
-    async def record_ids(self, lease: Lease, connection: StoredConnection) -> str | None:
-        """Record what the names of a connection stand for, unless it has a namesake by that, which is returned.
-
-        What was described otherwise since it was read stays as it is.
-        """
-        ...
-
     async def owned_ids(self, tenant_id: TenantId) -> Owned:
         """Return the `erp_connection_id` of everything in the store that is not `deleted`, with its GUIDs."""
         ...
@@ -372,48 +294,6 @@ class PassStore(Protocol):
         """Put a document with one connection of the tenant into the store, and record a verdict on it: both or neither.
 
         Raises `ConfigurationError` for one that cannot stand there.
-        """
-        ...
-
-    async def compared_connections(
-        self, tenant_id: TenantId, *, after: ConnectionRowId, limit: int, keys: frozenset[str] | None = None
-    ) -> tuple[StoredConnection, ...]:
-        """Return the next connections that can be compared with what the tenant shows, by their numbers."""
-        ...
-
-    async def drifting_connections(
-        self, tenant_id: TenantId, *, enforced: bool
-    ) -> tuple[tuple[StoredConnection, tuple[KnownDrift, ...]], ...]:
-        """Return the connections over whose drift ours may be pushed: all that have any, or those of a decision."""
-        ...
-
-    async def record_look(
-        self,
-        lease: Lease,
-        *,
-        connection: StoredConnection,
-        found: tuple[Drift, ...],
-        hidden: frozenset[str],
-        pushed: bool,
-        at: datetime,
-    ) -> tuple[KnownDrift, ...]:
-        """Record what one look at a connection found; return it with what was decided about it.
-
-        Nothing is recorded where the desired side was changed since `connection` was read. `pushed` says that ours
-        was pushed just before.
-        """
-        ...
-
-    async def finish_look(self, lease: Lease, *, at: datetime) -> None:
-        """Record that all of a tenant was looked at."""
-        ...
-
-    async def adopt_drift(
-        self, lease: Lease, document: Document, verdict: Verdict, fields: tuple[str, ...], *, at: datetime
-    ) -> None:
-        """Describe a connection as its tenant shows it in these fields, and record a verdict on it: both or neither.
-
-        Raises `ConfigurationError` for a description that cannot stand.
         """
         ...
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ssl import SSLError
 
+from erpsyncd.domain.examination_ports import ExaminableApi, ExaminableApis, TenantInspector
 from erpsyncd.domain.findings import Finding, Result, finding_from
 from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.items import command
-from erpsyncd.domain.ports import ExaminableApi, ExaminableApis, TenantInspector
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.tenants import ONLINE_KINDS, AuthKind, Credentials, Protocol, Tenant, located
 from erpsyncd.errors import (

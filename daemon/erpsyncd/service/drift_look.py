@@ -147,7 +147,7 @@ class DriftLook:
                 "connection.drifted",
                 tenant=self.tenant.name,
                 key=stored.key,
-                fields=[one.drift.field for one in told],
+                fields=[one.drift.field for one in told if one.drift.field],  # none where it is gone as a whole
                 kinds=[str(one.drift.kind) for one in told],
                 stubborn=[one.drift.field for one in told if one.is_stubborn],
             )

@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, literal, select
 
 from erpsyncd.domain.careful import Snapshot, Step
-from erpsyncd.domain.connections import ConnectionRowId, Owned, StoredConnection
+from erpsyncd.domain.connections import Owned, StoredConnection
 from erpsyncd.domain.documents import Document
-from erpsyncd.domain.drift import Drift, KnownDrift
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.intents import Intent, Lease, Moment
-from erpsyncd.domain.lists import NamedConnection, TenantList
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, RunReport, Verdict
 from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.sessions import KeptSession
 from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Tenant, TenantId
-from erpsyncd.store import adopting, check_rows, drifting, due, history, leases, names, references, settling, syncing
-from erpsyncd.store.database import Database
+from erpsyncd.store import adopting, check_rows, due, history, leases, references, settling, syncing
+from erpsyncd.store.pass_looks import LookOperations
+from erpsyncd.store.pass_names import NameOperations
 from erpsyncd.store.rows import read_connection, read_tenant, select_tenants
 from erpsyncd.store.schema import refuse_if_not_current
-from erpsyncd.store.sealing import Sealer
 from erpsyncd.store.sessions import remember_session
 from erpsyncd.store.snapshots import write_snapshot
-from erpsyncd.store.vault import Vault
-from erpsyncd.store.writer import GroupCommitWriter
-
-T = TypeVar("T")
 
 
-#: Reads of one process at a time; more only wait for the disk.
-_READERS = 4
-
-
-class PassOperations:
+class PassOperations(NameOperations, LookOperations):
     """`erpsyncd.domain.ports.PassStore` over a database."""
-
-    def __init__(self, database: Database, vault: Vault) -> None:
-        self._database = database
-        self._vault = vault
-        self._writer = GroupCommitWriter(database)
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="erpsyncd-reader")
 
     @property
     def fingerprinter(self) -> Fingerprinter:
@@ -181,34 +163,6 @@ class PassOperations:
 
         return await self._read(read)
 
-    async def tenant_lists(self, tenant_id: TenantId) -> tuple[TenantList, ...]:
-        """Return the lists of the tenant that were kept."""
-        return await self._read(lambda connection: names.read_lists(connection, tenant_id))
-
-    async def keep_list(self, lease: Lease, listed: TenantList, outdated: frozenset[ConnectionRowId]) -> None:
-        """Keep a list in the place of what was kept before; make due whose names stand for something else in it."""
-        await self._write(lease, lambda connection: names.keep_list(connection, lease, listed, outdated))
-
-    async def forget_lists(self, lease: Lease) -> None:
-        """Forget the lists of a tenant that has no names any more."""
-        await self._write(lease, lambda connection: names.forget_lists(connection, lease))
-
-    async def has_names(self, tenant_id: TenantId) -> bool:
-        """Say whether any connection of the tenant has something by name."""
-        return await self._read(lambda connection: names.has_names(connection, tenant_id))
-
-    async def named_connections(self, tenant_id: TenantId) -> tuple[NamedConnection, ...]:
-        """Return the connections with names that a changed list may make due."""
-        return await self._read(lambda connection: names.named_connections(connection, tenant_id))
-
-    async def find_namesake(self, connection: StoredConnection) -> str | None:
-        """Return the key of another present connection with this connector's id and, in any language, this name."""
-        return await self._read(lambda transaction: names.find_namesake(transaction, connection))
-
-    async def record_ids(self, lease: Lease, connection: StoredConnection) -> str | None:
-        """Record what the names of a connection stand for, unless it has a namesake by that, which is returned."""
-        return await self._write(lease, lambda transaction: names.record_ids(transaction, lease, connection))
-
     async def owned_ids(self, tenant_id: TenantId) -> Owned:
         """Return the `erp_connection_id` of everything in the store that is not `deleted`."""
         return await self._read(lambda connection: due.owned_ids(connection, tenant_id))
@@ -288,63 +242,6 @@ class PassOperations:
         sealer = await self._sealer()
         await self._write(lease, lambda connection: adopting.adopt(connection, lease, sealer, document, verdict, at=at))
 
-    async def compared_connections(
-        self, tenant_id: TenantId, *, after: ConnectionRowId, limit: int, keys: frozenset[str] | None = None
-    ) -> tuple[StoredConnection, ...]:
-        """Return the next connections that can be compared with what the tenant shows, by their numbers."""
-        sealer = await self._sealer()
-
-        def read(connection: Connection) -> tuple[StoredConnection, ...]:
-            rows = drifting.compared_rows(connection, tenant_id, after=after, limit=limit, keys=keys)
-            return tuple(read_connection(row, sealer) for row in rows)
-
-        return await self._read(read)
-
-    async def drifting_connections(
-        self, tenant_id: TenantId, *, enforced: bool
-    ) -> tuple[tuple[StoredConnection, tuple[KnownDrift, ...]], ...]:
-        """Return the connections over whose drift ours may be pushed: all that have any, or those of a decision."""
-        sealer = await self._sealer()
-
-        def read(connection: Connection) -> tuple[tuple[StoredConnection, tuple[KnownDrift, ...]], ...]:
-            rows = drifting.drifting_rows(connection, tenant_id, enforced=enforced)
-            known = drifting.known_drifts(connection, (row.id for row in rows))
-            return tuple((read_connection(row, sealer), known[row.id]) for row in rows if row.id in known)
-
-        return await self._read(read)
-
-    async def record_look(
-        self,
-        lease: Lease,
-        *,
-        connection: StoredConnection,
-        found: tuple[Drift, ...],
-        hidden: frozenset[str],
-        pushed: bool,
-        at: datetime,
-    ) -> tuple[KnownDrift, ...]:
-        """Record what one look at a connection found; return it with what was decided about it."""
-        return await self._write(
-            lease,
-            lambda transaction: drifting.record_look(
-                transaction, lease, stored=connection, found=found, hidden=hidden, pushed=pushed, at=at
-            ),
-        )
-
-    async def finish_look(self, lease: Lease, *, at: datetime) -> None:
-        """Record that all of a tenant was looked at."""
-        await self._write(lease, lambda connection: drifting.finish_look(connection, lease, at=at))
-
-    async def adopt_drift(
-        self, lease: Lease, document: Document, verdict: Verdict, fields: tuple[str, ...], *, at: datetime
-    ) -> None:
-        """Describe a connection as its tenant shows it in these fields, and record a verdict on it: both or neither."""
-        sealer = await self._sealer()
-        await self._write(
-            lease,
-            lambda connection: adopting.adopt_drift(connection, lease, sealer, document, verdict, fields, at=at),
-        )
-
     async def record_check(self, lease: Lease, *, run_id: int, check: Check) -> bool:
         """Record an answer and its changed records. Equal ones in a row are one row; return whether it is a new one."""
         return await self._write(
@@ -358,24 +255,6 @@ class PassOperations:
     async def owe_sync_all(self, lease: Lease, *, due: bool) -> None:
         """Record that a SyncAll is about to be sent, or that one was not sent after all and is still due."""
         await self._write(lease, lambda connection: syncing.owe(connection, lease, due=due))
-
-    def _close(self) -> None:
-        self._writer.close()
-        self._readers.shutdown()
-
-    async def _sealer(self) -> Sealer:
-        unlocked = await asyncio.get_running_loop().run_in_executor(self._readers, self._vault.unlock)
-        return unlocked.sealer
-
-    async def _write(self, lease: Lease, write: Callable[[Connection], T]) -> T:
-        return await self._writer.write(write, order=lease.tenant_id)
-
-    async def _read(self, read: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._database.read() as connection:
-                return read(connection)
-
-        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
 
 def _nothing(connection: Connection) -> None:

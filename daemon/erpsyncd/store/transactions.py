@@ -1,0 +1,49 @@
+"""What the operations of a pass have in common: each is one short transaction off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from erpsyncd.domain.intents import Lease
+from erpsyncd.store.database import Database
+from erpsyncd.store.sealing import Sealer
+from erpsyncd.store.vault import Vault
+from erpsyncd.store.writer import GroupCommitWriter
+
+T = TypeVar("T")
+
+#: Reads of one process at a time; more only wait for the disk.
+_READERS = 4
+
+
+class Transactions:
+    """Reads and writes of one store; writes share commits."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._writer = GroupCommitWriter(database)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="erpsyncd-reader")
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._readers.shutdown()
+
+    async def _sealer(self) -> Sealer:
+        unlocked = await asyncio.get_running_loop().run_in_executor(self._readers, self._vault.unlock)
+        return unlocked.sealer
+
+    async def _write(self, lease: Lease, write: Callable[[Connection], T]) -> T:
+        return await self._writer.write(write, order=lease.tenant_id)
+
+    async def _read(self, read: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with self._database.read() as connection:
+                return read(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
