@@ -20,6 +20,7 @@ from erpsyncd.domain.careful import (
     take_snapshot,
 )
 from erpsyncd.domain.connections import (
+    CONFIG_PREFIX,
     ConnectionSpec,
     DesiredConnection,
     ErpConnection,
@@ -93,7 +94,7 @@ class CarefulSave:
     """What was just read, with a cursor that the next save may send back."""
 
     _is_altered: bool = False
-    """Whether the old state was saved again, is as active as it was, and all the same reads otherwise."""
+    """Whether the old state was saved again and all the same reads otherwise, in nothing but config fields."""
 
     async def update(self, observed: ErpConnection) -> Ended:
         """Test what is wanted, look again, and walk."""
@@ -204,7 +205,7 @@ class CarefulSave:
         except (ConnectionFailed, Unauthorized) as exc:
             return str(exc)
         wrong = differences(seen.spec, before.spec)
-        self._is_altered = "active" not in wrong
+        self._is_altered = all(field.startswith(CONFIG_PREFIX) for field in wrong)
         return f"the tenant shows another {', '.join(wrong)}" if wrong else None
 
     async def _look(self) -> ErpConnection:
