@@ -25,10 +25,10 @@ GOOD = document(URL, "soap", connection("a"))
         (GOOD.replace(URL, "http://crm.acme.example"), "tenants[1]", "https"),
         (GOOD.replace("erp password", "@{file:/does/not/exist}"), "connections[1]", "/does/not/exist"),
         (GOOD.replace("erp password", "@{vault:x}"), "connections[1]", "@{env:NAME}"),
-        (GOOD.replace('"acme"\nurl', '"acme"\ncareful = true\nurl'), "tenants[1]", "careful"),
+        (GOOD.replace('"acme"\nurl', '"acme"\ncareful = 1\nurl'), "tenants[1]", "careful"),
         (GOOD.replace("active", "activ") + connection("b", activ=True), "connections[2]", "active"),
     ],
-    ids=["toml", "unknown key", "tenant", "duplicate", "length", "http", "file", "scheme", "reserved", "near miss"],
+    ids=["toml", "unknown key", "tenant", "duplicate", "length", "http", "file", "scheme", "no truth", "near miss"],
 )
 def test_a_bad_document_changes_nothing(erpsyncd: Erpsyncd, text: str, place: str, reason: str) -> None:
     """The import ends with 78, names place and reason, and leaves the store as it was."""

@@ -56,9 +56,8 @@ def test_a_healthy_installation(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> N
     agents = ["MDO", "ErpSync", "Quote"]
     wsdls = [f"wsdl {agent}" for agent in ("SoPrincipal", *agents)]
     assert ["dns", "connection", "tls", "clock", *wsdls, "login", *(f"agent {each}" for each in agents)] == checks
-    assert {"", "AuthenticateUsernamePassword", "GetList", "GetConnection", "HasConnections"} == set(
-        sandbox.counts("acme")
-    )
+    asked = {"", "AuthenticateUsernamePassword", "GetList", "GetConnection", "HasConnections"}
+    assert {*asked, "GetConnectionStartupErrors"} == set(sandbox.counts("acme")), "it says no, and why"
     assert 1 == sandbox.counts("acme")["AuthenticateUsernamePassword"]
     assert {"GetAllConnections", "HasConnections"} <= set(sandbox.counts("umbrella"))
     assert [] == erpsyncd.listed("runs")
