@@ -48,7 +48,7 @@ def stocked(tmp_path: Path) -> Erpsyncd:
         (("changes", "export", "--tenant", "acm"), "there is no tenant 'acm'; did you mean 'acme'?"),
         (("changes", "follow", "--tenant", "acm"), "there is no tenant 'acm'; did you mean 'acme'?"),
         (("runs",), "runs needs a command: list, show (see: erpsyncd runs --help)"),
-        (("config", "--output", "text"), "config needs a command: show (see: erpsyncd config --help)"),
+        (("config", "--output", "text"), "config needs a command: check, show (see: erpsyncd config --help)"),
         (
             ("tenants", "list", "--debgu"),
             "No such option '--debgu'. Did you mean '--debug'? (see: erpsyncd tenants list --help)",
