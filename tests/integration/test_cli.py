@@ -11,7 +11,7 @@ import pytest
 from commands import Invoke, connection, document
 from erpsyncd import __version__
 from erpsyncd.cli.history import _named
-from erpsyncd.cli.output import printable, table
+from erpsyncd.cli.output import json_text, printable, table
 from erpsyncd.sandbox import SandboxServer
 
 DOCUMENT = """
@@ -296,6 +296,16 @@ def test_text_output_cannot_steer_a_terminal() -> None:
     """What a tenant wrote is shown without control characters, and columns stay aligned."""
     assert "a\N{REPLACEMENT CHARACTER}[31mb\nc" == printable("a\x1b[31mb\nc")
     assert "A    B\nx y  -\n\N{REPLACEMENT CHARACTER}    yes" == table(("A", "B"), [("x\ny", None), ("\x07", True)])
+
+
+def test_json_cannot_steer_a_terminal_either() -> None:
+    """What cannot be seen, a lone surrogate among it, is an escape; read again it is what it was."""
+    told = {"display_name": "Größe \x9b31m \u202e \U000e0001 \ud800"}
+
+    text = json_text(told)
+
+    assert r'{"display_name": "Größe \u009b31m \u202e \udb40\udc01 \ud800"}' == text
+    assert told == json.loads(text)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import signal
 import sys
 import threading
@@ -21,7 +20,7 @@ from erpsyncd.cli.layout import local
 from erpsyncd.cli.moments import since_option
 from erpsyncd.cli.opening import store_of
 from erpsyncd.cli.options import Invocation, common_options, pass_invocation, selection_options
-from erpsyncd.cli.output import as_json, encode, write_text
+from erpsyncd.cli.output import as_json, encode, json_text, write_text
 from erpsyncd.domain.selection import Selection
 from erpsyncd.store import ChangeView
 
@@ -137,7 +136,7 @@ def follow(invocation: Invocation, *, tenant: str | None) -> int:
 
 def _json_line(change: ChangeView) -> str:
     members = as_json(change)
-    return json.dumps({name: encode(members[name]) for name in COLUMNS}, ensure_ascii=False) + "\n"
+    return json_text({name: members[name] for name in COLUMNS}) + "\n"
 
 
 def _text_line(change: ChangeView) -> str:

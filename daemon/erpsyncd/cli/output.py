@@ -34,7 +34,15 @@ class OutputFormat(StrEnum):
 def write_json(kind: str, payload: Mapping[str, Any]) -> None:
     """Write one object of this kind to stdout."""
     document = {"version": JSON_VERSION, "kind": kind, **payload}
-    sys.stdout.write(json.dumps(document, default=encode, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(document) + "\n")
+
+
+def json_text(document: object) -> str:
+    """Return a document as JSON in one line. What cannot be seen is written as an escape: nothing steers a terminal."""
+    text = json.dumps(document, default=encode, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def write_text(text: str) -> None:
@@ -62,7 +70,7 @@ def write_error(error: DaemonError, output: OutputFormat) -> None:
         "error": error.args[0] if error.args else str(error),
         "problems": list(error.problems) if isinstance(error, ConfigurationError) else [],
     }
-    sys.stderr.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stderr.write(json_text(document) + "\n")
 
 
 def write_causes(error: BaseException) -> None:
