@@ -16,7 +16,7 @@ demo: .venv/installed
 	@$(BIN)/erpsyncd demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term $(ARGS)
 
 test-system: .venv/installed-dev
 	$(BIN)/python -m pytest -n 0 -m system $(ARGS) tests/system
@@ -25,7 +25,7 @@ deb:
 	packaging/deb/make-package
 
 torture: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 -m torture $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m torture $(ARGS)
 
 soak: .venv/installed-dev
 	$(BIN)/python -m pytest -n 0 -s -m soak $(ARGS)
