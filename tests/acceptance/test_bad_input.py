@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands import COMMAND, Erpsyncd, connection, document
+from in_process import InProcess
 
 URL = "https://crm.acme.example"
 GOOD = document(URL, "soap", connection("a"))
@@ -30,24 +31,24 @@ GOOD = document(URL, "soap", connection("a"))
     ],
     ids=["toml", "unknown key", "tenant", "duplicate", "length", "http", "file", "scheme", "no truth", "near miss"],
 )
-def test_a_bad_document_changes_nothing(erpsyncd: Erpsyncd, text: str, place: str, reason: str) -> None:
+def test_a_bad_document_changes_nothing(quick: Erpsyncd, text: str, place: str, reason: str) -> None:
     """The import ends with 78, names place and reason, and leaves the store as it was."""
-    refused = erpsyncd.load(text)
+    refused = quick.load(text)
 
     assert (78, "error", 78) == (refused.code, refused.error["kind"], refused.error["exit_code"])
     told = "\n".join([refused.error["error"], *refused.error["problems"]])
     assert place in told
     assert reason in told
     assert "erp password" not in refused.stderr
-    assert [] == erpsyncd.listed("tenants")
+    assert [] == quick.listed("tenants")
 
 
-def test_every_problem_is_listed(erpsyncd: Erpsyncd) -> None:
+def test_every_problem_is_listed(quick: Erpsyncd) -> None:
     """One import shows all that is wrong, from all files."""
-    one = erpsyncd.write("one.toml", GOOD.replace('protocol = "soap"', 'protocol = "smtp"'))
-    two = erpsyncd.write("two.toml", connection("b", display_name="", tenant="nobody"))
+    one = quick.write("one.toml", GOOD.replace('protocol = "soap"', 'protocol = "smtp"'))
+    two = quick.write("two.toml", connection("b", display_name="", tenant="nobody"))
 
-    refused = erpsyncd("import", str(one), str(two), "--output", "json")
+    refused = quick("import", str(one), str(two), "--output", "json")
 
     problems = refused.error["problems"]
     assert 3 <= len(problems)
@@ -73,12 +74,12 @@ def test_every_problem_is_listed(erpsyncd: Erpsyncd) -> None:
     ],
 )
 def test_bad_settings_and_usage(
-    erpsyncd: Erpsyncd, arguments: tuple[str, ...], environ: dict[str, str], code: int, reason: str
+    quick: Erpsyncd, arguments: tuple[str, ...], environ: dict[str, str], code: int, reason: str
 ) -> None:
     """Exit 78 for configuration, 2 for usage, a message that names the cause, and never a password."""
-    erpsyncd.environ |= environ
+    quick.environ |= environ
 
-    refused = erpsyncd(*arguments)
+    refused = quick(*arguments)
 
     assert code == refused.code, refused.stderr
     assert reason in refused.stderr
@@ -86,9 +87,9 @@ def test_bad_settings_and_usage(
     assert "Traceback" not in refused.stderr
 
 
-def test_a_lost_key_is_not_replaced(tmp_path: Path) -> None:
+def test_a_lost_key_is_not_replaced(tmp_path: Path, logging_restored: None) -> None:
     """Without the key the store is refused, before anything is sent or written."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
     erpsyncd.load(GOOD)
     key = tmp_path / "state" / "erpsyncd.key"
     kept = key.read_bytes()

@@ -9,6 +9,9 @@ import pytest
 
 from commands import Erpsyncd, Result
 from erpsyncd.setting_sections import setting_types
+from in_process import InProcess
+
+pytestmark = pytest.mark.usefixtures("logging_restored")
 
 
 def items_of(shown: Result) -> dict[str, dict[str, Any]]:
@@ -46,7 +49,7 @@ def test_what_systemd_decides_is_named(tmp_path: Path) -> None:
     """$STATE_DIRECTORY goes before the setting; a credential named like the key is the key."""
     (tmp_path / "erpsyncd.key").write_text("")
     systemd = {"STATE_DIRECTORY": str(tmp_path / "given"), "CREDENTIALS_DIRECTORY": str(tmp_path)}
-    erpsyncd = Erpsyncd(tmp_path, environ=systemd)
+    erpsyncd = InProcess(tmp_path, environ=systemd)
 
     items = items_of(erpsyncd("config", "show", "--output", "json"))
 
@@ -69,7 +72,7 @@ def test_what_systemd_decides_is_named(tmp_path: Path) -> None:
 )
 def test_passwords_are_left_out(tmp_path: Path, output: str, url: str, expected: str) -> None:
     """Wherever in the address they stand."""
-    shown = Erpsyncd(tmp_path, store_url=url)("config", "show", "--output", output)
+    shown = InProcess(tmp_path, store_url=url)("config", "show", "--output", output)
 
     assert 0 == shown.code
     assert expected in shown.stdout
@@ -84,7 +87,7 @@ def test_a_password_with_an_at_sign_is_refused_and_not_shown(tmp_path: Path, com
     url = "postgresql://u:p@canary@127.0.0.1:1/e"
     is_copy = "copy" in command
 
-    refused = Erpsyncd(tmp_path, store_url="" if is_copy else url)(*(word.format(url=url) for word in command))
+    refused = InProcess(tmp_path, store_url="" if is_copy else url)(*(word.format(url=url) for word in command))
 
     assert 78 == refused.code
     assert "written as %40" in refused.stdout + refused.stderr
@@ -93,7 +96,7 @@ def test_a_password_with_an_at_sign_is_refused_and_not_shown(tmp_path: Path, com
 
 def test_as_text_it_is_a_table(tmp_path: Path) -> None:
     """One line for each setting, under headings."""
-    shown = Erpsyncd(tmp_path)("config", "show")
+    shown = InProcess(tmp_path)("config", "show")
 
     first, *rest = shown.stdout.splitlines()
     assert ["SETTING", "VALUE", "FROM"] == first.split()
@@ -104,7 +107,7 @@ def test_as_text_it_is_a_table(tmp_path: Path) -> None:
 
 def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     """There is no value in force then."""
-    refused = Erpsyncd(tmp_path, environ={"ERPSYNCD__REMOTE__SETTLE": "soon"})("config", "show")
+    refused = InProcess(tmp_path, environ={"ERPSYNCD__REMOTE__SETTLE": "soon"})("config", "show")
 
     assert (78, "") == (refused.code, refused.stdout)
     assert "ERPSYNCD__REMOTE__SETTLE" in refused.stderr
@@ -112,7 +115,7 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 
 def test_settings_are_checked_without_being_used(tmp_path: Path) -> None:
     """Good ones end with 0 and their file; bad ones with 78 and every problem. Nothing is made in either case."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
     good = erpsyncd.write("good.toml", "[retention]\ndays = 7\n")
     bad = erpsyncd.write("bad.toml", 'nonsense = 1\n[schedule]\nreconcile = "often"\n')
 

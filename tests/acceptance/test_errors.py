@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 
 from commands import Erpsyncd, Invoke, connection, document
+from in_process import InProcess
 
 URL = "https://crm.acme.example"
+
+pytestmark = pytest.mark.usefixtures("logging_restored")
 
 
 @pytest.fixture
 def stocked(tmp_path: Path) -> Erpsyncd:
-    """The installed command with a tenant `acme` and its connection `visma-no`."""
-    erpsyncd = Erpsyncd(tmp_path)
+    """The command line in this process, with a tenant `acme` and its connection `visma-no`."""
+    erpsyncd = InProcess(tmp_path)
     assert 0 == erpsyncd.load(document(URL, "soap", connection("visma-no"))).code
     return erpsyncd
 
@@ -77,7 +80,7 @@ def test_common_options_stand_anywhere(stocked: Erpsyncd, place: int) -> None:
 @pytest.mark.parametrize("form", [(), ("--output", "json")], ids=["text", "json"])
 def test_a_group_without_a_command_names_its_commands(tmp_path: Path, form: tuple[str, ...]) -> None:
     """One line with all of them, in either form; nothing of the help."""
-    refused = Erpsyncd(tmp_path)("tenants", *form)
+    refused = InProcess(tmp_path)("tenants", *form)
 
     sentence = (
         "tenants needs a command: add, edit, list, pause, remove, rename, resume, show, test "
@@ -100,7 +103,7 @@ def test_a_document_suggests_tenants_of_the_store(stocked: Erpsyncd, *, broken: 
 
 def test_a_document_suggests_tenants_of_its_own(tmp_path: Path) -> None:
     """So does a document that describes the tenant itself, for a store that has none."""
-    refused = Erpsyncd(tmp_path).load(document(URL, "soap", connection("b", tenant="acm")))
+    refused = InProcess(tmp_path).load(document(URL, "soap", connection("b", tenant="acm")))
 
     assert 'did you mean "acme"?' in refused.error["problems"][0]
 
@@ -108,7 +111,7 @@ def test_a_document_suggests_tenants_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_debug_shows_what_led_to_an_error(tmp_path: Path, where: str) -> None:
     """Root cause first, with types and tracebacks; the line for people comes last. Without it there is just that."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
     (tmp_path / "state").mkdir(mode=0o700)
     (tmp_path / "state" / "erpsyncd.db").mkdir()
     arguments = ("--debug", "tenants", "list") if where == "before" else ("tenants", "list", "--debug")
@@ -135,7 +138,7 @@ def test_debug_leaves_json_errors_on_the_last_line(tmp_path: Path) -> None:
 
 def test_debug_keeps_secrets(tmp_path: Path) -> None:
     """Neither values of variables nor passwords inside addresses are shown."""
-    erpsyncd = Erpsyncd(tmp_path, environ={"ERPSYNCD__STORE__URL": "postgresql://u:canary@127.0.0.1:9/db"})
+    erpsyncd = InProcess(tmp_path, environ={"ERPSYNCD__STORE__URL": "postgresql://u:canary@127.0.0.1:9/db"})
 
     refused = erpsyncd("--debug", "tenants", "list")
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from commands import Erpsyncd, connection, document
 from erpsyncd.sandbox import SandboxServer
+from in_process import InProcess
 from postgres_server import PostgresServer
 
 
-def test_an_export_moves_everything_but_the_secrets(erpsyncd: Erpsyncd, sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_an_export_moves_everything_but_the_secrets(quick: Erpsyncd, sandbox: SandboxServer, tmp_path: Path) -> None:
     """It changes nothing where it comes from; elsewhere it waits for the secrets, and pushes nothing before."""
-    erpsyncd.environ["ERP_PASSWORD"] = "from the environment"
+    quick.environ["ERP_PASSWORD"] = "from the environment"
     text = document(
         sandbox.url,
         "rest",
@@ -20,17 +21,17 @@ def test_an_export_moves_everything_but_the_secrets(erpsyncd: Erpsyncd, sandbox:
         + connection("secret", display_name='"Äpfel"', config_fields={"Client": "F0001", "a-b": "x"}),
         password="@{env:TENANT_PASSWORD}",
     ).replace('username = "sandbox"', 'username = "@{env:TENANT_USER}"')
-    erpsyncd.environ |= {"TENANT_USER": "sandbox", "TENANT_PASSWORD": "sandbox"}
-    assert 0 == erpsyncd.load(text).code
-    assert 2 == erpsyncd.run_once().json["counts"]["created"]
+    quick.environ |= {"TENANT_USER": "sandbox", "TENANT_PASSWORD": "sandbox"}
+    assert 0 == quick.load(text).code
+    assert 2 == quick.run_once().json["counts"]["created"]
 
-    exported = erpsyncd("export").stdout
+    exported = quick("export").stdout
 
-    again = erpsyncd.load(exported, "--prune").json
+    again = quick.load(exported, "--prune").json
     assert (3, []) == (again["unchanged"], again["items"])
-    assert [] == erpsyncd.run_once().json["outcomes"]
+    assert [] == quick.run_once().json["outcomes"]
     (tmp_path / "new").mkdir()
-    new = Erpsyncd(tmp_path / "new", environ=erpsyncd.environ)
+    new = InProcess(tmp_path / "new", environ=quick.environ)
     assert 3 == new.load(exported.replace(f"{sandbox.url}/acme", f"{sandbox.url}/other")).json["added"]
     assert exported == new("export").stdout.replace("/other", "/acme")
 
@@ -51,18 +52,18 @@ def test_an_export_moves_everything_but_the_secrets(erpsyncd: Erpsyncd, sandbox:
     ]
 
 
-def test_a_new_name_is_not_another_connection(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_a_new_name_is_not_another_connection(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """A key and a tenant are renamed; the documents follow, and nothing is deleted or created in the tenant."""
     text = document(sandbox.url, "soap", connection("old"))
-    erpsyncd.load(text)
-    assert 1 == erpsyncd.run_once().json["counts"]["created"]
+    quick.load(text)
+    assert 1 == quick.run_once().json["counts"]["created"]
     calls = len(sandbox.calls)
 
-    assert 0 == erpsyncd("connections", "rename", "acme", "old", "new").code
-    assert 0 == erpsyncd("tenants", "rename", "acme", "acme-norway").code
+    assert 0 == quick("connections", "rename", "acme", "old", "new").code
+    assert 0 == quick("tenants", "rename", "acme", "acme-norway").code
     followed = text.replace('"old"', '"new"').replace('"acme"', '"acme-norway"')
-    report = erpsyncd.load(followed, "--prune").json
-    run = erpsyncd.run_once()
+    report = quick.load(followed, "--prune").json
+    run = quick.run_once()
 
     assert (2, []) == (report["unchanged"], report["items"])
     assert (0, [], 1) == (run.code, run.json["outcomes"], run.json["counts"]["unchanged"])
@@ -70,31 +71,31 @@ def test_a_new_name_is_not_another_connection(erpsyncd: Erpsyncd, sandbox: Sandb
 
 
 def test_a_store_is_moved_to_the_other_database(
-    erpsyncd: Erpsyncd, sandbox: SandboxServer, postgres: PostgresServer, tmp_path: Path
+    quick: Erpsyncd, sandbox: SandboxServer, postgres: PostgresServer, tmp_path: Path
 ) -> None:
     """With its secrets, its history and what it knows of its tenants; a pass has nothing to do there."""
-    erpsyncd.load(document(sandbox.url, "rest", connection("a") + connection("b")))
-    assert 2 == erpsyncd.run_once().json["counts"]["created"]
-    was_sqlite = not erpsyncd.store_url
+    quick.load(document(sandbox.url, "rest", connection("a") + connection("b")))
+    assert 2 == quick.run_once().json["counts"]["created"]
+    was_sqlite = quick.store_url.startswith("sqlite")
     with postgres.database() as other:
         target = other if was_sqlite else f"sqlite:///{tmp_path}/moved.db"
-        config = erpsyncd.write("quiet.toml", "[schedule]\nreconcile = 3600\n")
-        with erpsyncd.daemon("--config", str(config)) as daemon:
+        config = quick.write("quiet.toml", "[schedule]\nreconcile = 3600\n")
+        with quick.daemon("--config", str(config)) as daemon:
             daemon.wait_for("run.finished")
-            refused = erpsyncd("db", "copy", target, "--output", "json")
+            refused = quick("db", "copy", target, "--output", "json")
             assert (75, "run_in_progress") == (refused.code, refused.error["error_class"])
             daemon.signal(signal.SIGTERM)
             assert 0 == daemon.end()
 
-        copied = erpsyncd("db", "copy", target, "--output", "json")
+        copied = quick("db", "copy", target, "--output", "json")
 
         assert {"tenants": 1, "connections": 2} == {
             item["table"]: item["rows"] for item in copied.json["items"] if item["table"] in {"tenants", "connections"}
         }
-        moved = Erpsyncd(tmp_path, target)
+        moved = InProcess(tmp_path, target)
         for noun in ("tenants", "connections", "runs", "checks", "changes"):
-            assert erpsyncd.listed(noun) == moved.listed(noun)
-        assert erpsyncd("export", "--reveal").stdout == moved("export", "--reveal").stdout
+            assert quick.listed(noun) == moved.listed(noun)
+        assert quick("export", "--reveal").stdout == moved("export", "--reveal").stdout
         assert (0, True) == (moved("db", "check").code, moved("db", "check", "--output", "json").json["ok"])
         run = moved.run_once()
         assert (0, [], 2) == (run.code, run.json["outcomes"], run.json["counts"]["unchanged"])

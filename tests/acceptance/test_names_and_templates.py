@@ -83,9 +83,9 @@ def converged(erpsyncd: Erpsyncd, server: SandboxServer) -> str:
     return text
 
 
-def test_one_document_for_three_tenants(erpsyncd: Erpsyncd, server: SandboxServer) -> None:
+def test_one_document_for_three_tenants(quick: Erpsyncd, server: SandboxServer) -> None:
     """Each gets its own ids; another process saves nothing and reads no list within its lifetime."""
-    text = converged(erpsyncd, server)
+    text = converged(quick, server)
 
     for name, first in (("acme", 1), ("beta", 20), ("gamma", 300)):
         (made,) = server.tenant(name).connections.values()
@@ -99,53 +99,53 @@ def test_one_document_for_three_tenants(erpsyncd: Erpsyncd, server: SandboxServe
     # Over SOAP the connections are a list of the same kind.
     assert (4, 3, 3) == tuple(lists_read(server, name) for name in PROTOCOLS)
 
-    assert (0, 6) == (erpsyncd.load(text).code, erpsyncd.load(text).json["unchanged"])
-    again = erpsyncd.run_once()
+    assert (0, 6) == (quick.load(text).code, quick.load(text).json["unchanged"])
+    again = Erpsyncd(quick.directory, quick.store_url, quick.environ).run_once()
     assert (0, []) == (again.code, again.json["outcomes"])
     assert (3, 3) == (saves(server), lists_read(server, "beta"))
 
-    (shown,) = erpsyncd("connections", "show", "beta", "visma", "--output", "json").json["items"]
+    (shown,) = quick("connections", "show", "beta", "visma", "--output", "json").json["items"]
     assert ("Visma", 20, ["Sales", "Support"], [22, 23], ["sal0"]) == tuple(
         shown[name]
         for name in ("erp_connector", "erp_connector_id", "user_groups", "user_group_access_ids", "associates")
     )
-    assert "Visma (20)" in erpsyncd("connections", "show", "beta", "visma").stdout
+    assert "Visma (20)" in quick("connections", "show", "beta", "visma").stdout
 
-    erpsyncd.load(text.replace('"Sales", "Support"', '"Sales"'))
-    plan = erpsyncd("plan", "--only", "beta").stdout
+    quick.load(text.replace('"Sales", "Support"', '"Sales"'))
+    plan = quick("plan", "--only", "beta").stdout
     assert 'user_group_access_ids: -23 (for "Sales")' in plan
 
 
-def test_exported_and_given_by_ids(erpsyncd: Erpsyncd, server: SandboxServer) -> None:
+def test_exported_and_given_by_ids(quick: Erpsyncd, server: SandboxServer) -> None:
     """An export has the names; to go over to ids and back saves nothing."""
-    converged(erpsyncd, server)
-    exported = erpsyncd("export").stdout
+    converged(quick, server)
+    exported = quick("export").stdout
     assert 3 == exported.count('user_groups = ["Sales", "Support"]')
     assert "templates" not in exported
-    assert 6 == erpsyncd.load(exported).json["unchanged"]
+    assert 6 == quick.load(exported).json["unchanged"]
 
     ids = exported.replace('erp_connector = "Visma"', "erp_connector_id = 1", 1)
     ids = ids.replace('user_groups = ["Sales", "Support"]', "user_group_access_ids = [3, 4]", 1)
     for text in (ids, exported):
-        changed = erpsyncd.load(text)
+        changed = quick.load(text)
         assert (0, 1) == (changed.code, changed.json["changed"])
-        run = erpsyncd.run_once()
+        run = quick.run_once()
         assert (0, 0, []) == (run.code, run.json["counts"]["updated"], run.json["outcomes"])
     assert 3 == saves(server)
 
 
-def test_names_that_are_not_clear(erpsyncd: Erpsyncd, server: SandboxServer) -> None:
+def test_names_that_are_not_clear(quick: Erpsyncd, server: SandboxServer) -> None:
     """Unknown and ambiguous names fail their connection with what may be meant; all others go on."""
-    converged(erpsyncd, server)
+    converged(quick, server)
     server.tenant("beta").configure(user_groups={22: "Sales", 23: "Support", 25: "Support", 26: "Old"})
-    erpsyncd.environ |= OLD
-    erpsyncd.load(
+    quick.environ |= OLD
+    quick.load(
         document(server, PROTOCOLS)
         + entry("acme", key='"typo"', user_groups='["Saels"]', display_name='"Typo"')
         + entry("gamma", key='"more"', display_name='"More"', erp_connector='"APP://300/"')
     )
 
-    run = erpsyncd.run_once()
+    run = quick.run_once()
 
     told = {(one["tenant"], one["key"]): one for one in run.json["outcomes"]}
     assert 3 == run.code
@@ -159,36 +159,36 @@ def test_names_that_are_not_clear(erpsyncd: Erpsyncd, server: SandboxServer) -> 
     assert 4 == saves(server)
 
 
-def test_a_renamed_group(erpsyncd: Erpsyncd, server: SandboxServer) -> None:
+def test_a_renamed_group(quick: Erpsyncd, server: SandboxServer) -> None:
     """Once the lists are old, the plan says what becomes of it, and the next pass does it."""
-    converged(erpsyncd, server)
+    converged(quick, server)
     server.tenant("gamma").configure(user_groups={302: "Former sales", 303: "Support", 309: "Sales"})
-    assert [] == erpsyncd.run_once().json["outcomes"]
-    erpsyncd.environ |= OLD
+    assert [] == quick.run_once().json["outcomes"]
+    quick.environ |= OLD
 
-    planned = erpsyncd("plan")
+    planned = quick("plan")
     assert "~ update gamma/visma" in planned.stdout
     assert 'user_group_access_ids: +309 -302 (for "Sales", "Support")' in planned.stdout
     assert 3 == saves(server)
-    run = erpsyncd.run_once()
+    run = quick.run_once()
 
     assert [("gamma", "updated")] == [(one["tenant"], one["status"]) for one in run.json["outcomes"]]
     (made,) = server.tenant("gamma").connections.values()
     assert (309, 303) == tuple(made.user_group_access_ids)
-    assert [] == erpsyncd.run_once().json["outcomes"]
+    assert [] == quick.run_once().json["outcomes"]
     assert 4 == saves(server)
 
 
-def test_problems_of_a_template_have_their_places(erpsyncd: Erpsyncd, server: SandboxServer) -> None:
+def test_problems_of_a_template_have_their_places(quick: Erpsyncd, server: SandboxServer) -> None:
     """Validate and import name file, place and reason, and never a value."""
     text = document(server, PROTOCOLS).replace('client = "F-beta"', 'clinet = "canary-7d1f"')
-    path = erpsyncd.write("many.toml", text)
+    path = quick.write("many.toml", text)
 
     for command in ("validate", "import"):
-        refused = erpsyncd(command, str(path))
+        refused = quick(command, str(path))
         told = refused.stdout + refused.stderr
         assert 78 == refused.code
         assert "connections[2].values.clinet: is not used by template 'visma'; did you mean \"client\"?" in told
         assert "connections[2].values: lacks 'client', which template 'visma'" in told
         assert "canary" not in told
-    assert [] == erpsyncd.listed("connections")
+    assert [] == quick.listed("connections")

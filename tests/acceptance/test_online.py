@@ -20,6 +20,13 @@ from online_support import private_key as application_key
 
 KINDS = [AuthKind.SYSTEM_USER, AuthKind.REFRESH_TOKEN]
 LOGIN = {AuthKind.SYSTEM_USER: "Authenticate", AuthKind.REFRESH_TOKEN: "tokens"}
+#: As processes of their own, each protocol and each kind once; a start of a program knows neither.
+EACH_WAY = [
+    ("soap", AuthKind.SYSTEM_USER, Erpsyncd),
+    ("rest", AuthKind.REFRESH_TOKEN, Erpsyncd),
+    ("soap", AuthKind.REFRESH_TOKEN, InProcess),
+    ("rest", AuthKind.SYSTEM_USER, InProcess),
+]
 THREE = "".join(connection(key) for key in ("a", "b", "c"))
 
 
@@ -62,11 +69,12 @@ def at(tmp_path: Path) -> Iterator[Callable[..., Installation]]:
         yield make
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("protocol", ["soap", "rest"])
-def test_runs_in_a_row_log_in_once(at: Callable[..., Installation], protocol: str, kind: AuthKind) -> None:
+@pytest.mark.parametrize(("protocol", "kind", "command"), EACH_WAY)
+def test_runs_in_a_row_log_in_once(
+    at: Callable[..., Installation], protocol: str, kind: AuthKind, command: type[Erpsyncd]
+) -> None:
     """Each run is a process of its own, and only the first one logs in. A converged run does not write the ticket."""
-    site = at(Erpsyncd)
+    site = at(command)
     assert 0 == site.erpsyncd.load(site.world.document(protocol, kind, THREE)).code
 
     first, kept = site.erpsyncd.run_once(), site.row()
@@ -266,11 +274,12 @@ def test_a_plan_uses_the_session_and_writes_nothing(at: Callable[..., Installati
     assert 2 == site.logins(AuthKind.SYSTEM_USER)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("protocol", ["soap", "rest"])
-def test_no_secret_of_online_escapes(at: Callable[..., Installation], protocol: str, kind: AuthKind) -> None:
+@pytest.mark.parametrize(("protocol", "kind", "command"), EACH_WAY)
+def test_no_secret_of_online_escapes(
+    at: Callable[..., Installation], protocol: str, kind: AuthKind, command: type[Erpsyncd]
+) -> None:
     """Neither what was given nor what was got for it stands in the store or in anything that is written."""
-    site = at(Erpsyncd)
+    site = at(command)
     given = [CLIENT_SECRET, SYSTEM_TOKEN, REFRESH_TOKEN, pem(application_key()).splitlines()[3]]
     got: list[str] = []
     service, tenant = site.server.login, site.world.tenant

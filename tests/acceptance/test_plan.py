@@ -11,26 +11,27 @@ import pytest
 
 from commands import Erpsyncd, connection, document
 from erpsyncd.sandbox import SandboxServer
+from in_process import InProcess
 
 READING = {"AuthenticateUsernamePassword", "GetConnection", "GetList", "GetAllConnections"}
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Erpsyncd:
-    """The installed command on SQLite."""
-    return Erpsyncd(tmp_path)
+def sqlite(tmp_path: Path, logging_restored: None) -> Erpsyncd:
+    """The command line in this process, on SQLite."""
+    return InProcess(tmp_path)
 
 
 @pytest.mark.parametrize("protocol", ["soap", "rest"])
-def test_a_plan_tells_each_field_and_writes_nothing(erpsyncd: Erpsyncd, sandbox: SandboxServer, protocol: str) -> None:
+def test_a_plan_tells_each_field_and_writes_nothing(quick: Erpsyncd, sandbox: SandboxServer, protocol: str) -> None:
     """Create, update, delete and unchanged, as text and JSON, by reading calls alone; then the run does just that."""
-    erpsyncd.load(document(sandbox.url, protocol, connection("a") + connection("old") + connection("same")))
-    erpsyncd.run_once()
+    quick.load(document(sandbox.url, protocol, connection("a") + connection("old") + connection("same")))
+    quick.run_once()
     changed = connection("a", display_name="Another", active=False, config_fields={"Client": "F0001", "Key": "k"})
-    erpsyncd.load(changed + connection("old", state="absent") + connection("new", user_group_access_ids=[2]))
+    quick.load(changed + connection("old", state="absent") + connection("new", user_group_access_ids=[2]))
     calls = len(sandbox.calls)
 
-    text, as_json = erpsyncd("plan"), erpsyncd("plan", "--output", "json")
+    text, as_json = quick("plan"), quick("plan", "--output", "json")
 
     assert [
         "~ update acme/a",
@@ -42,7 +43,7 @@ def test_a_plan_tells_each_field_and_writes_nothing(erpsyncd: Erpsyncd, sandbox:
         "    user_group_access_ids: +2",
         "    config_fields.Client: set",
         "    config_fields.Password: set",
-        f'- delete acme/old "Name of old" (id {erpsyncd.listed("connections")[2]["erp_connection_id"]})',
+        f'- delete acme/old "Name of old" (id {quick.listed("connections")[2]["erp_connection_id"]})',
         "",
         "1 to create, 1 to update, 1 to delete, 1 unchanged",
     ] == text.stdout.splitlines()
@@ -58,13 +59,13 @@ def test_a_plan_tells_each_field_and_writes_nothing(erpsyncd: Erpsyncd, sandbox:
     assert ["active", "config_fields.Key", "config_fields.Password", "display_name"] == updated["fields"]
     assert {"name": "display_name", "old": "Name of a", "new": "Another", "names": []} in updated["field_changes"]
     assert {"name": "config_fields.Password", "old": None, "new": "removed", "names": []} in updated["field_changes"]
-    assert ["plan", "plan", "run-once"] == [run["trigger"] for run in erpsyncd.listed("runs")]
-    assert [] == erpsyncd("runs", "show", "2", "--output", "json").json["items"][0]["outcomes"]
+    assert ["plan", "plan", "run-once"] == [run["trigger"] for run in quick.listed("runs")]
+    assert [] == quick("runs", "show", "2", "--output", "json").json["items"][0]["outcomes"]
 
-    counts = erpsyncd.run_once().json["counts"]
+    counts = quick.run_once().json["counts"]
 
     assert (1, 1, 1, 1) == tuple(counts[name] for name in ("created", "updated", "deleted", "unchanged"))
-    assert "Nothing to do: every connection is pushed, as described.\n" == erpsyncd("plan").stdout
+    assert "Nothing to do: every connection is pushed, as described.\n" == quick("plan").stdout
 
 
 def test_exit_codes_of_a_plan(sqlite: Erpsyncd, sandbox: SandboxServer) -> None:

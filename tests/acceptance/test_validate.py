@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from commands import Erpsyncd, connection, document
+from in_process import InProcess
 
 URL = "https://crm.acme.example"
 GOOD = document(URL, "soap", connection("a"))
+
+pytestmark = pytest.mark.usefixtures("logging_restored")
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
@@ -33,7 +36,7 @@ def test_a_good_document_makes_nothing(tmp_path: Path) -> None:
 
 def test_every_problem_has_its_place_and_its_reason(tmp_path: Path) -> None:
     """Exit 78 and one item for each, from all files; as text one line each and the sum."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
     one = erpsyncd.write("one.toml", GOOD.replace('protocol = "soap"', 'protocol = "smtp"\ncalls_per_second = 11'))
     two = erpsyncd.write("two.toml", connection("b", display_name="", tenant="acm"))
     three = erpsyncd.write("three.toml", "[[tenants]\n")
@@ -59,7 +62,7 @@ def test_every_problem_has_its_place_and_its_reason(tmp_path: Path) -> None:
 
 def test_what_only_the_whole_shows_is_found_without_a_store(tmp_path: Path) -> None:
     """A connection of a tenant that nobody describes is refused, as an import would."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
 
     validated = erpsyncd("validate", "-", "--output", "json", stdin=connection("a", tenant="nobody"))
 
@@ -69,25 +72,25 @@ def test_what_only_the_whole_shows_is_found_without_a_store(tmp_path: Path) -> N
     ]
 
 
-def test_it_is_compared_with_the_store(erpsyncd: Erpsyncd, tmp_path: Path) -> None:
+def test_it_is_compared_with_the_store(quick: Erpsyncd, tmp_path: Path) -> None:
     """Tenants that the store has need not be described; a connector cannot be changed. The store stays as it is."""
-    erpsyncd.load(GOOD)
-    before = {name: erpsyncd.listed(name) for name in ("tenants", "connections")}
+    quick.load(GOOD)
+    before = {name: quick.listed(name) for name in ("tenants", "connections")}
 
-    fine = erpsyncd("validate", "-", stdin=connection("b"))
-    moved = erpsyncd("validate", "-", "--output", "json", stdin=connection("a", erp_connector_id=2))
-    strange = erpsyncd("validate", "-", "--output", "json", stdin=connection("a", tenant="acmee") + "x = [\n")
-    known = erpsyncd("validate", "-", "--output", "json", stdin=connection("a", active="yes"))
+    fine = quick("validate", "-", stdin=connection("b"))
+    moved = quick("validate", "-", "--output", "json", stdin=connection("a", erp_connector_id=2))
+    strange = quick("validate", "-", "--output", "json", stdin=connection("a", tenant="acmee") + "x = [\n")
+    known = quick("validate", "-", "--output", "json", stdin=connection("a", active="yes"))
 
     assert (0, 78, 78, 78) == (fine.code, moved.code, strange.code, known.code)
     assert "is 1 and cannot become 2" in moved.json["items"][0]["reason"]
     assert ["-: connections[1].active"] == [item["place"] for item in known.json["items"]]
-    assert before == {name: erpsyncd.listed(name) for name in ("tenants", "connections")}
+    assert before == {name: quick.listed(name) for name in ("tenants", "connections")}
 
 
 def test_references_are_looked_up_as_an_import_would(tmp_path: Path) -> None:
     """Files always; the environment with --resolve only, because it is seldom the daemon's."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
     file = erpsyncd.write("a.toml", GOOD.replace("erp password", "@{file:/does/not/exist}"))
     variable = erpsyncd.write("b.toml", GOOD.replace("erp password", "@{env:NOT_HERE}"))
 
@@ -98,7 +101,7 @@ def test_references_are_looked_up_as_an_import_would(tmp_path: Path) -> None:
 
 def test_warnings_are_shown_and_change_nothing(tmp_path: Path) -> None:
     """What is allowed but hardly meant is exit 0."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
     fast = GOOD.replace("[tenants.auth]", "calls_per_second = 11\n[tenants.auth]")
 
     validated = erpsyncd("validate", "-", "--output", "json", stdin=fast)
@@ -111,7 +114,7 @@ def test_warnings_are_shown_and_change_nothing(tmp_path: Path) -> None:
 
 def test_an_older_store_is_left_as_it_is(tmp_path: Path) -> None:
     """It is not upgraded for a look; that the document was not compared with it is said."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
     erpsyncd.load(GOOD)
     with sqlite3.connect(tmp_path / "state" / "erpsyncd.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '0001'")
@@ -136,13 +139,13 @@ def test_a_store_that_nobody_used_gets_no_key(tmp_path: Path, upgraded_sqlite: P
         (state / "erpsyncd.db").write_bytes(content)
     before = files_of(state)
 
-    assert 0 == Erpsyncd(tmp_path)("validate", "-", stdin=GOOD).code
+    assert 0 == InProcess(tmp_path)("validate", "-", stdin=GOOD).code
     assert before == files_of(state)
 
 
 def test_a_lost_key_is_told(tmp_path: Path) -> None:
     """Without it the store cannot be compared with, which is no problem of the document."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
     erpsyncd.load(GOOD)
     (tmp_path / "state" / "erpsyncd.key").unlink()
 
