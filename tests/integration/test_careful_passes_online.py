@@ -10,17 +10,20 @@ from erpsyncd.sandbox import Call, SandboxServer
 from erpsyncd.store import SqlStore
 from factories import make_connection
 from online_bench import OnlineBench, online_tenant
+from pairings import each_store_and_protocol
 from pass_bench import only, statuses
+
+pytestmark = each_store_and_protocol
 
 SAVE = "SaveConnection"
 OLD, NEW = {"Client": "F0001", "Password": "old password"}, {"Client": "F0001", "Password": "new password"}
 
 
-@pytest.fixture(params=list(Protocol))
-async def online(request: pytest.FixtureRequest, store: SqlStore, sandbox: SandboxServer) -> OnlineBench:
+@pytest.fixture
+async def online(store: SqlStore, protocol: Protocol, sandbox: SandboxServer) -> OnlineBench:
     """A careful tenant of Online with an active connection, of which another password is wanted now."""
     bench = OnlineBench(store=store, sandbox=sandbox)
-    tenant = online_tenant(careful=True, protocol=request.param)
+    tenant = online_tenant(careful=True, protocol=protocol)
     bench.load(tenant, make_connection(config_fields=OLD))
     assert ("visma", "created", None) == only(await bench.run())
     bench.load(tenant, make_connection(config_fields=NEW))

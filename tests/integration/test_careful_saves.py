@@ -16,18 +16,21 @@ from erpsyncd.domain.tenants import Protocol
 from erpsyncd.sandbox import Answer, Drop, Hang, Raise, Rule, SandboxServer, When
 from erpsyncd.sandbox.options import ConfigReading, SandboxConnector
 from erpsyncd.store import SqlStore
+from pairings import each_store_and_protocol
 from pass_bench import only, statuses
+
+pytestmark = each_store_and_protocol
 
 NAME = "Name of visma"
 OLD_STATE, NEW_STATE = (True, "old password", NAME), (True, "new password", NAME)
 BEFORE_SAVE = [GET, SAVE]
 
 
-@pytest.fixture(params=list(Protocol))
-async def bench(request: pytest.FixtureRequest, store: SqlStore) -> AsyncIterator[CarefulBench]:
+@pytest.fixture
+async def bench(store: SqlStore, protocol: Protocol) -> AsyncIterator[CarefulBench]:
     """A careful tenant; no cursor is ever rewound, and no secret gets into the log or the store's texts."""
     with SandboxServer(open_tenants=True) as sandbox, structlog.testing.capture_logs() as log:
-        bench = CarefulBench(store=store, sandbox=sandbox, protocol=request.param)
+        bench = CarefulBench(store=store, sandbox=sandbox, protocol=protocol)
         yield bench
         assert bench.rewinds == bench.tenant.cursor_rewinds
         assert [] == [event for event in log if any(secret in str(event) for secret in SECRETS)]
