@@ -73,19 +73,22 @@ def store(upgraded_url: str, tmp_path: Path) -> Iterator[SqlStore]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, upgraded_sqlite: Path) -> Iterator[Bench]:
     """A store on SQLite, tenants with a memory, and a clock."""
+    shutil.copy(upgraded_sqlite, tmp_path / "erpsyncd.db")
     with open_store(f"sqlite:///{tmp_path}/erpsyncd.db", key_path=None, state_directory=tmp_path) as opened:
         yield Bench(opened, tmp_path / "erpsyncd.db")
 
 
-@pytest.fixture
-def erpsyncd(tmp_path: Path, store_url: str) -> Erpsyncd:
-    """The installed command, on SQLite and on PostgreSQL."""
-    command = Erpsyncd(tmp_path, "" if store_url.startswith("sqlite") else store_url)
-    if command.store_url:
-        assert 0 == command("db", "upgrade").code
-    return command
+@pytest.fixture(params=["sqlite", "postgresql"])
+def erpsyncd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Erpsyncd]:
+    """The installed command: on SQLite where there is no store yet, and on an empty one on PostgreSQL."""
+    if request.param == "sqlite":
+        yield Erpsyncd(tmp_path)
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with server.database(request.getfixturevalue("upgraded_postgres")) as url:
+        yield Erpsyncd(tmp_path, url)
 
 
 @pytest.fixture

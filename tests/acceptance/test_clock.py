@@ -80,7 +80,7 @@ def test_passes_go_on_after_a_jump(erpsyncd: Erpsyncd, sandbox: SandboxServer, c
     assert 1 == len([call for call in sandbox.saves("acme") if call.worked])
 
 
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("erpsyncd", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("by", [DAY, -DAY])
 def test_a_jump_does_not_make_a_twin(erpsyncd: Erpsyncd, sandbox: SandboxServer, clock: Path, by: timedelta) -> None:
     """A create whose answer was lost right before the jump is not sent again before `remote.settle` has passed."""
@@ -98,7 +98,7 @@ def test_a_jump_does_not_make_a_twin(erpsyncd: Erpsyncd, sandbox: SandboxServer,
     assert 1 == len(sandbox.saves("acme"))
 
 
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("erpsyncd", ["sqlite"], indirect=True)
 def test_a_change_to_summer_time_moves_nothing(erpsyncd: Erpsyncd, sandbox: SandboxServer, clock: Path) -> None:
     """Schedules are in UTC: in the night in which Oslo's clocks skip an hour, an hourly job comes every hour."""
     oslo_skips = datetime(2027, 3, 28, 1, 0, tzinfo=UTC)

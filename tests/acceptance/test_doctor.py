@@ -15,7 +15,10 @@ import pytest
 
 from commands import COMMAND, Erpsyncd, Result, connection, document
 from erpsyncd.sandbox import SandboxServer
+from in_process import InProcess
 from postgres_server import PostgresServer
+
+pytestmark = pytest.mark.usefixtures("logging_restored")
 
 MEMBERS = {"scope", "tenant", "check", "result", "detail", "remedy"}
 
@@ -34,18 +37,18 @@ def doctor(erpsyncd: Erpsyncd, *arguments: str) -> Result:
 
 @pytest.fixture
 def local(tmp_path: Path) -> Erpsyncd:
-    """The installed command with a store on SQLite that has a tenant, which nobody answers for."""
-    erpsyncd = Erpsyncd(tmp_path)
+    """A store on SQLite that has a tenant, which nobody answers for; the command line in this process."""
+    erpsyncd = InProcess(tmp_path)
     assert 0 == erpsyncd.load(document("http://127.0.0.1:9", "soap", connection("a"))).code
     return erpsyncd
 
 
-def test_a_healthy_installation(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_a_healthy_installation(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """Exit 0: nothing failed here nor at either tenant; this machine stands first. Nothing was written there."""
     rest = document(sandbox.url, "rest", connection("a", tenant="umbrella"), name="umbrella")
-    erpsyncd.load(document(sandbox.url, "soap", connection("a")) + rest)
+    quick.load(document(sandbox.url, "soap", connection("a")) + rest)
 
-    examined = doctor(erpsyncd)
+    examined = doctor(quick)
 
     assert (0, "doctor", "") == (examined.code, examined.json["kind"], examined.stderr)
     assert [] == found(examined, "failed") + found(examined, "warning")
@@ -60,16 +63,16 @@ def test_a_healthy_installation(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> N
     assert {*asked, "GetConnectionStartupErrors"} == set(sandbox.counts("acme")), "it says no, and why"
     assert 1 == sandbox.counts("acme")["AuthenticateUsernamePassword"]
     assert {"GetAllConnections", "HasConnections"} <= set(sandbox.counts("umbrella"))
-    assert [] == erpsyncd.listed("runs")
+    assert [] == quick.listed("runs")
 
 
-def test_only_those_that_are_named(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_only_those_that_are_named(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """Others are not called; an unknown one is a usage error that suggests the right one."""
     other = document(sandbox.url, "rest", "", name="umbrella")
-    erpsyncd.load(document(sandbox.url, "soap", connection("a")) + other)
+    quick.load(document(sandbox.url, "soap", connection("a")) + other)
 
-    named = doctor(erpsyncd, "umbrella", "umbrella")
-    unknown = doctor(erpsyncd, "umbrela")
+    named = doctor(quick, "umbrella", "umbrella")
+    unknown = doctor(quick, "umbrela")
 
     assert (0, set()) == (named.code, set(sandbox.counts("acme")))
     assert {None, "umbrella"} == {item["tenant"] for item in named.json["items"]}
@@ -77,15 +80,15 @@ def test_only_those_that_are_named(erpsyncd: Erpsyncd, sandbox: SandboxServer) -
     assert (2, "there is no tenant 'umbrela'; did you mean 'umbrella'?") == (unknown.code, unknown.error["error"])
 
 
-def test_wrong_credentials(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_wrong_credentials(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """They are tried once, and once a pass has noted the refusal not at all, unless asked to."""
-    erpsyncd.load(document(sandbox.url, "soap", connection("a"), password="canary"))
+    quick.load(document(sandbox.url, "soap", connection("a"), password="canary"))
 
-    first = doctor(erpsyncd)
-    assert 77 == erpsyncd.run_once().code
-    second = doctor(erpsyncd)
+    first = doctor(quick)
+    assert 77 == quick.run_once().code
+    second = doctor(quick)
     logins = sandbox.counts("acme")["AuthenticateUsernamePassword"]
-    third = doctor(erpsyncd, "--retry")
+    third = doctor(quick, "--retry")
 
     assert [1, 1, 1] == [examined.code for examined in (first, second, third)]
     assert "refused" in found(first, "failed", check="login")[0]["detail"]
@@ -110,7 +113,7 @@ def test_a_tenant_that_is_not_there(local: Erpsyncd) -> None:
 
 def test_without_a_store_nothing_is_made(tmp_path: Path) -> None:
     """A new machine has notes and no failures, and the doctor leaves it as new."""
-    erpsyncd = Erpsyncd(tmp_path)
+    erpsyncd = InProcess(tmp_path)
 
     examined, named = doctor(erpsyncd), doctor(erpsyncd, "acme")
 
@@ -127,8 +130,8 @@ def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "erpsyncd.toml"
     file.write_text("[remote]\nsetle = 1\nattempts = 0\n")
 
-    examined = doctor(Erpsyncd(tmp_path), "--config", str(file))
-    missing = doctor(Erpsyncd(tmp_path), "--config", str(tmp_path / "none.toml"))
+    examined = doctor(InProcess(tmp_path), "--config", str(file))
+    missing = doctor(InProcess(tmp_path), "--config", str(tmp_path / "none.toml"))
 
     assert (78, 78) == (examined.code, missing.code)
     assert ["settings", "settings"] == [item["check"] for item in found(examined, "failed")]
@@ -210,12 +213,12 @@ def test_an_older_store(tmp_path: Path, upgraded_sqlite: Path) -> None:
     state.mkdir(mode=0o700)
     shutil.copy(upgraded_sqlite, state / "erpsyncd.db")
     (state / "erpsyncd.db").chmod(0o600)
-    unused = doctor(Erpsyncd(tmp_path))
+    unused = doctor(InProcess(tmp_path))
     with sqlite3.connect(state / "erpsyncd.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '0001'")
     database.close()
 
-    older = doctor(Erpsyncd(tmp_path))
+    older = doctor(InProcess(tmp_path))
 
     assert (0, 0) == (unused.code, older.code)
     assert ["key"] == [item["check"] for item in found(unused, "note")]
@@ -225,14 +228,14 @@ def test_an_older_store(tmp_path: Path, upgraded_sqlite: Path) -> None:
     (state / "erpsyncd.key").write_bytes(b"A" * 43 + b"=\n")
     (state / "erpsyncd.key").chmod(0o600)
 
-    assert ["ok"] == [item["result"] for item in found(doctor(Erpsyncd(tmp_path)), check="key")]
+    assert ["ok"] == [item["result"] for item in found(doctor(InProcess(tmp_path)), check="key")]
 
 
 @pytest.fixture
 def server(tmp_path: Path, postgres: PostgresServer, upgraded_postgres: str) -> Iterator[Erpsyncd]:
-    """The installed command on an empty store in PostgreSQL."""
+    """The command line in this process, on an empty store in PostgreSQL."""
     with postgres.database(upgraded_postgres) as url:
-        yield Erpsyncd(tmp_path, url)
+        yield InProcess(tmp_path, url)
 
 
 def test_an_older_server_store(server: Erpsyncd) -> None:
@@ -261,7 +264,7 @@ def test_a_server_that_only_answers_questions(server: Erpsyncd) -> None:
 
 def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     """Its password is not shown."""
-    examined = doctor(Erpsyncd(tmp_path, store_url="postgresql://u:canary@127.0.0.1:9/e"))
+    examined = doctor(InProcess(tmp_path, store_url="postgresql://u:canary@127.0.0.1:9/e"))
 
     assert 78 == examined.code
     assert "does not answer" in found(examined, "failed", check="database")[0]["detail"]
@@ -272,8 +275,8 @@ def test_an_address_that_is_no_store(tmp_path: Path) -> None:
     """A file where a directory should be is a finding, too."""
     (tmp_path / "file").touch()
 
-    examined = doctor(Erpsyncd(tmp_path, store_url=f"sqlite:///{tmp_path}/file/x.db"))
-    options = doctor(Erpsyncd(tmp_path, store_url=f"sqlite:///{tmp_path}/x.db?mode=ro"))
+    examined = doctor(InProcess(tmp_path, store_url=f"sqlite:///{tmp_path}/file/x.db"))
+    options = doctor(InProcess(tmp_path, store_url=f"sqlite:///{tmp_path}/x.db?mode=ro"))
 
     assert (78, 78) == (examined.code, options.code)
     assert "cannot be looked at" in found(examined, "failed", check="database")[0]["detail"]
@@ -285,7 +288,7 @@ def test_a_password_in_the_settings_file(tmp_path: Path) -> None:
     file.write_text('[store]\nurl = "postgresql://u:canary@127.0.0.1:9/e"\n')
     file.chmod(0o644)
 
-    examined = doctor(Erpsyncd(tmp_path), "--config", str(file))
+    examined = doctor(InProcess(tmp_path), "--config", str(file))
 
     assert "chmod o-r" in found(examined, "failed", check="rights")[0]["remedy"]
     assert "canary" not in examined.stdout
@@ -293,7 +296,7 @@ def test_a_password_in_the_settings_file(tmp_path: Path) -> None:
 
 def test_references_that_nothing_stands_behind(tmp_path: Path) -> None:
     """Named with their tenants: of the login and of connections. Values are never shown."""
-    erpsyncd = Erpsyncd(tmp_path, environ={"HERE": "canary"})
+    erpsyncd = InProcess(tmp_path, environ={"HERE": "canary"})
     secret = tmp_path / "secret"
     secret.write_text("canary")
     fields = {"A": "@{env:HERE}", "B": "@{env:NOT_HERE}", "C": f"@{{file:{secret}}}"}
@@ -333,7 +336,7 @@ def test_root_does_not_examine_the_service_as_root(local: Erpsyncd, tmp_path: Pa
     for path in (state, *state.iterdir()):
         os.chown(path, 65534, 65534)
 
-    examined = doctor(local)
+    examined = doctor(Erpsyncd(tmp_path))
 
     if examined.code == 78:
         (settings,) = found(examined, "failed", check="settings")

@@ -12,14 +12,14 @@ from commands import COMMAND, PATIENCE, Erpsyncd, connection, document
 from erpsyncd.sandbox import Hang, Rule, SandboxServer
 
 
-def test_a_run_that_hangs_is_cut_off_by_a_second_signal(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_a_run_that_hangs_is_cut_off_by_a_second_signal(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """The first lets calls in flight end, the second does not wait; the next run settles what was under way."""
-    erpsyncd.load(document(sandbox.url, "soap", connection("a")))
+    quick.load(document(sandbox.url, "soap", connection("a")))
     hang = Hang()
     sandbox.add_faults(Rule(action=hang, operation="SaveConnection", times=1))
 
     process = subprocess.Popen(
-        [COMMAND, "--run-once"], env=erpsyncd.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [COMMAND, "--run-once"], env=quick.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert hang.reached.wait(PATIENCE)
@@ -34,26 +34,26 @@ def test_a_run_that_hangs_is_cut_off_by_a_second_signal(erpsyncd: Erpsyncd, sand
     assert 75 == process.returncode
     assert "settled by the next run" in stderr
     assert "Traceback" not in stderr
-    assert ["in_flight"] == [row["state"] for row in erpsyncd.listed("connections")]
+    assert ["in_flight"] == [row["state"] for row in quick.listed("connections")]
 
     saved = threading.Event()
     sandbox.after_call = lambda _: saved.set()
     hang.release.set()
     assert saved.wait(PATIENCE)
 
-    assert 1 == erpsyncd.run_once().json["counts"]["updated"]
+    assert 1 == quick.run_once().json["counts"]["updated"]
     there = [item for item in sandbox.state()["tenants"]["acme"]["connections"] if not item["Deleted"]]
-    assert (1, "in_sync") == (len(there), erpsyncd.listed("connections")[0]["state"])
+    assert (1, "in_sync") == (len(there), quick.listed("connections")[0]["state"])
 
 
-def test_the_daemon_ends_calls_in_flight_before_it_stops(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_the_daemon_ends_calls_in_flight_before_it_stops(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """After SIGTERM the call that is under way is finished and recorded, and nothing new begins."""
-    erpsyncd.load(document(sandbox.url, "rest", connection("a") + connection("b") + connection("c")))
+    quick.load(document(sandbox.url, "rest", connection("a") + connection("b") + connection("c")))
     hang = Hang()
     sandbox.add_faults(Rule(action=hang, operation="SaveConnection", times=1))
-    erpsyncd.environ["ERPSYNCD__LIMITS__CONNECTIONS_AT_ONCE"] = "1"
+    quick.environ["ERPSYNCD__LIMITS__CONNECTIONS_AT_ONCE"] = "1"
 
-    with erpsyncd.daemon() as daemon:
+    with quick.daemon() as daemon:
         assert hang.reached.wait(PATIENCE)
         daemon.signal(signal.SIGTERM)
         daemon.wait_for("service.stopping")
@@ -62,14 +62,14 @@ def test_the_daemon_ends_calls_in_flight_before_it_stops(erpsyncd: Erpsyncd, san
         daemon.wait_for("service.stopped")
         assert 0 == daemon.end()
 
-    assert ["in_sync", "pending", "pending"] == [row["state"] for row in erpsyncd.listed("connections")]
+    assert ["in_sync", "pending", "pending"] == [row["state"] for row in quick.listed("connections")]
 
 
-def test_the_sandbox_command_serves_until_it_is_told_to_stop(erpsyncd: Erpsyncd) -> None:
+def test_the_sandbox_command_serves_until_it_is_told_to_stop(quick: Erpsyncd) -> None:
     """It says where it listens, answers there, refuses a port that is taken, and ends with 0."""
     process = subprocess.Popen(
         [COMMAND, "sandbox", "--port", "0", "--output", "json"],
-        env=erpsyncd.environment,
+        env=quick.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -79,9 +79,9 @@ def test_the_sandbox_command_serves_until_it_is_told_to_stop(erpsyncd: Erpsyncd)
         url = json.loads(process.stdout.readline())["url"]
         with urllib.request.urlopen(f"{url}/_sandbox/state") as answer:
             assert {} == json.load(answer)["tenants"]
-        erpsyncd.load(document(url, "soap", connection("a")))
-        assert 0 == erpsyncd.run_once().code
-        taken = erpsyncd("sandbox", "--port", url.rpartition(":")[2])
+        quick.load(document(url, "soap", connection("a")))
+        assert 0 == quick.run_once().code
+        taken = quick("sandbox", "--port", url.rpartition(":")[2])
         assert (1, True) == (taken.code, "choose another with --port" in taken.stderr)
     finally:
         process.send_signal(signal.SIGTERM)

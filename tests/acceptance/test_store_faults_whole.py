@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from commands import COMMAND, Daemon, Erpsyncd, Result, connection, document
 from erpsyncd.sandbox import Call, SandboxServer
+from in_process import InProcess
 from postgres_server import PostgresServer
 
 #: What the second pass has to do; the first one makes `edit`, `gone` and `keep`.
@@ -73,6 +74,9 @@ class House:
 
     command: Erpsyncd
     sandbox: SandboxServer
+    inside: Erpsyncd
+    """Commands on the same store in this process, for what nothing goes wrong with."""
+
     reported: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -82,10 +86,10 @@ class House:
     def prepare(self) -> None:
         """Bring three connections into sync, then want something else."""
         three = "".join(map(connection, ("edit", "gone", "keep")))
-        assert 0 == self.command.load(document(self.sandbox.url, "soap", three)).code
-        assert 0 == self.command.run_once().code
+        assert 0 == self.inside.load(document(self.sandbox.url, "soap", three)).code
+        assert 0 == self.inside.run_once().code
         more = connection("edit", display_name="New name") + connection("gone", state="absent")
-        assert 0 == self.command.load(more + connection("new") + connection("other")).code
+        assert 0 == self.inside.load(more + connection("new") + connection("other")).code
 
     def at_save(self, spoil: Callable[[], object], *, nth: int = 1) -> None:
         """Do something when the nth save call from now on is at the tenant, which does its work all the same."""
@@ -121,7 +125,7 @@ class House:
 
     def recover(self) -> None:
         """Make the next pass."""
-        result = self.command.run_once()
+        result = self.inside.run_once()
         assert (0, "ok") == (result.code, result.json["status"]), result
         self.note(result)
         self.check_converged()
@@ -193,10 +197,15 @@ def applied(lines: list[dict[str, Any]]) -> set[tuple[str, str]]:
     return {(line["key"], line["change"]) for line in lines if line.get("event") == "connection.applied"}
 
 
+def house_in(directory: Path, sandbox: SandboxServer, store_url: str = "") -> House:
+    command, inside = (kind(directory, store_url, dict(SETTINGS)) for kind in (Erpsyncd, InProcess))
+    return House(command=command, inside=inside, sandbox=sandbox)
+
+
 @pytest.fixture
-def house(tmp_path: Path, sandbox: SandboxServer) -> House:
+def house(tmp_path: Path, sandbox: SandboxServer, logging_restored: None) -> House:
     """On SQLite."""
-    prepared = House(command=Erpsyncd(tmp_path, environ=dict(SETTINGS)), sandbox=sandbox)
+    prepared = house_in(tmp_path, sandbox)
     prepared.prepare()
     return prepared
 
@@ -216,7 +225,7 @@ LOCKED = r"the store \S+/erpsyncd.db is locked by another program for too long; 
 
 def test_a_locked_store_ends_a_pass(house: House) -> None:
     """At its start, or with a save call at the tenant."""
-    patient, house.command.program = house.command.program, IMPATIENT
+    house.command.program = IMPATIENT
     with locked(house.database):
         house.fail(LOCKED)
     with closing(sqlite3.connect(house.database, isolation_level=None, check_same_thread=False)) as other:
@@ -224,7 +233,6 @@ def test_a_locked_store_ends_a_pass(house: House) -> None:
         house.fail(LOCKED)
     house.check_reported()
 
-    house.command.program = patient
     house.recover()
 
 
@@ -257,7 +265,7 @@ NO_ROOM = r"(cannot be (written|created|opened|made)|cannot grow|the disk)"
 
 @pytest.mark.parametrize("size", [0, 40, 1000, 4096, 10_000, 32_768, 50_000, 100_000])
 def test_a_first_start_without_room_leaves_nothing_in_the_way(
-    tmp_path: Path, sandbox: SandboxServer, size: int
+    tmp_path: Path, sandbox: SandboxServer, size: int, logging_restored: None
 ) -> None:
     """Whichever file it is that cannot grow: the database, its log or index, the key; the next start makes them."""
     command = Erpsyncd(tmp_path, environ=dict(UNMEASURED), program=limited_to(size))
@@ -269,9 +277,9 @@ def test_a_first_start_without_room_leaves_nothing_in_the_way(
     assert re.search(NO_ROOM, result.error["error"])
     assert str(tmp_path) in result.error["error"]
     assert 1 == len(result.stderr.splitlines())
-    command.program = (COMMAND,)
-    assert 0 == command.load(loading).code
-    assert 1 == command.run_once().json["counts"]["created"]
+    healthy = InProcess(tmp_path)
+    assert 0 == healthy.load(loading).code
+    assert 1 == healthy.run_once().json["counts"]["created"]
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3])
@@ -297,7 +305,6 @@ def test_a_run_that_may_not_write_reports_nothing(house: House) -> None:
     house.fail(NO_ROOM)
     house.check_reported()
 
-    house.command.program = (COMMAND,)
     house.recover()
 
 
@@ -328,9 +335,11 @@ def fill(place: Path) -> None:
             file.write(bytes(4096))
 
 
-def test_a_full_disk_ends_a_pass(small_disk: Path, tmp_path: Path, sandbox: SandboxServer) -> None:
+def test_a_full_disk_ends_a_pass(
+    small_disk: Path, tmp_path: Path, sandbox: SandboxServer, logging_restored: None
+) -> None:
     """Also the very first start, and a daemon's pass with a save call at the tenant; room makes it go on."""
-    house = House(command=Erpsyncd(tmp_path, environ=dict(SETTINGS)), sandbox=sandbox)
+    house = house_in(tmp_path, sandbox)
     for left in (0, 1, 5, 12):
         fill(small_disk)
         os.truncate(small_disk / "filling", (small_disk / "filling").stat().st_size - left * 4096)
@@ -458,11 +467,11 @@ def test_a_store_on_a_read_only_disk(house: House) -> None:
 
 @pytest.fixture
 def house_on_server(
-    tmp_path: Path, sandbox: SandboxServer, postgres: PostgresServer, upgraded_postgres: str
+    tmp_path: Path, sandbox: SandboxServer, postgres: PostgresServer, upgraded_postgres: str, logging_restored: None
 ) -> Iterator[House]:
     """On PostgreSQL."""
     with postgres.database(upgraded_postgres) as url:
-        house = House(command=Erpsyncd(tmp_path, store_url=url, environ=dict(SETTINGS)), sandbox=sandbox)
+        house = house_in(tmp_path, sandbox, url)
         house.prepare()
         yield house
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands import COMMAND, PATIENCE, Erpsyncd, Result, connection, document
+from in_process import InProcess
 
 #: Nothing listens there, so that a pass ends with 75.
 URL = "http://127.0.0.1:9"
@@ -16,9 +17,9 @@ FULL = "stdout cannot be written: No space left on device"
 
 
 @pytest.fixture
-def described(tmp_path: Path) -> Erpsyncd:
-    """The installed command with a tenant that cannot be reached."""
-    erpsyncd = Erpsyncd(tmp_path, environ={"ERPSYNCD__REMOTE__ATTEMPTS": "1"})
+def described(tmp_path: Path, logging_restored: None) -> Erpsyncd:
+    """A tenant that cannot be reached; what is not redirected runs in this process."""
+    erpsyncd = InProcess(tmp_path, environ={"ERPSYNCD__REMOTE__ATTEMPTS": "1"})
     assert 0 == erpsyncd.load(document(URL, "rest", connection("a"))).code
     return erpsyncd
 

@@ -9,15 +9,16 @@ import pytest
 
 from commands import PATIENCE, Erpsyncd, connection, document
 from erpsyncd.sandbox import Hang, Rule, SandboxServer
+from in_process import InProcess
 from terminals import STYLE, on_terminal
 
 BAR = "━"
 
 
 @pytest.fixture
-def loaded(tmp_path: Path, sandbox: SandboxServer) -> Erpsyncd:
-    """The command on a store with a tenant that works, and one where nobody answers."""
-    erpsyncd = Erpsyncd(tmp_path, environ={"ERPSYNCD__REMOTE__ATTEMPTS": "1"})
+def loaded(tmp_path: Path, sandbox: SandboxServer, logging_restored: None) -> Erpsyncd:
+    """A store with a tenant that works, and one where nobody answers, for commands on a terminal."""
+    erpsyncd = InProcess(tmp_path, environ={"ERPSYNCD__REMOTE__ATTEMPTS": "1"})
     erpsyncd.load(document(sandbox.url, "soap", connection("a") + connection("b")))
     erpsyncd.load(document("http://127.0.0.1:9", "rest", connection("c", tenant="nowhere"), name="nowhere"))
     return erpsyncd
@@ -120,8 +121,9 @@ def test_a_pipe_sees_plain_lines(loaded: Erpsyncd) -> None:
     """No bar, no control character, no broken line, whatever the environment says of terminals."""
     loaded.environ |= {"TERM": "xterm-256color", "COLUMNS": "40", "FORCE_COLOR": "1"}
 
+    installed = Erpsyncd(loaded.directory, environ=loaded.environ)
     for arguments in (("plan",), ("--run-once",), ("connections", "list")):
-        piped = loaded(*arguments)
+        piped = installed(*arguments)
         text = piped.stdout + piped.stderr
 
         assert BAR not in text
