@@ -9,6 +9,7 @@ import pytest
 
 from commands import Erpsyncd, connection, document
 from erpsyncd.sandbox import SandboxServer
+from in_process import InProcess
 
 CANARIES = {
     "tenant password": "canary-tenant-password",
@@ -21,10 +22,13 @@ CANARIES = {
 }
 
 
-@pytest.mark.parametrize("protocol", ["soap", "rest"])
-def test_no_canary_escapes(tmp_path: Path, sandbox: SandboxServer, protocol: str) -> None:
+# As processes of their own once: how a program starts and ends knows nothing of the protocol.
+@pytest.mark.parametrize(("protocol", "program"), [("soap", Erpsyncd), ("rest", InProcess)])
+def test_no_canary_escapes(
+    tmp_path: Path, sandbox: SandboxServer, protocol: str, program: type[Erpsyncd], logging_restored: None
+) -> None:
     """Imports, refused imports, runs, failures, lists and the daemon at debug level keep every secret."""
-    erpsyncd = Erpsyncd(tmp_path, environ={"CANARY": CANARIES["referenced value"]})
+    erpsyncd = program(tmp_path, environ={"CANARY": CANARIES["referenced value"]})
     fields = {"Password": CANARIES["config value"], "Token": "x@{env:CANARY}y"}
     text = document(sandbox.url, protocol, connection("a", config_fields=fields)).replace(
         "[tenants.auth]", f'[tenants.auth]\napplication_token = "{CANARIES["application token"]}"'
