@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from commands import COMMAND, PATIENCE, Erpsyncd, connection, document
 from erpsyncd.sandbox import SandboxServer
+from in_process import InProcess
 
 CANARY = "canary-7d1f"
 
@@ -49,9 +50,9 @@ def socket_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def on_sqlite(tmp_path: Path) -> Erpsyncd:
-    """The installed command, where the kind of store does not matter."""
-    return Erpsyncd(tmp_path)
+def on_sqlite(tmp_path: Path, logging_restored: None) -> Erpsyncd:
+    """The command line in this process, where the kind of store does not matter; its daemons are processes."""
+    return InProcess(tmp_path)
 
 
 def test_a_daemon_says_how_it_does(erpsyncd: Erpsyncd, sandbox: SandboxServer, socket_path: Path) -> None:
@@ -140,10 +141,10 @@ def test_an_address_of_other_machines_is_refused(on_sqlite: Erpsyncd) -> None:
 def test_one_pass_leaves_its_metrics_in_a_file(on_sqlite: Erpsyncd, sandbox: SandboxServer, tmp_path: Path) -> None:
     """Everybody can read it, it is whole, nothing is left beside it; a relative name is meant from here."""
     (tmp_path / "textfiles").mkdir()
-    on_sqlite.program = ("sh", "-c", 'umask 077; exec "$0" "$@"', COMMAND)  # as the units have it
     on_sqlite.load(document(sandbox.url, "rest", connection("a")))
 
-    done = on_sqlite.run_once("--metrics-file", "textfiles/erpsyncd.prom")
+    as_the_units_have_it = ("sh", "-c", 'umask 077; exec "$0" "$@"', COMMAND)
+    done = Erpsyncd(tmp_path, program=as_the_units_have_it).run_once("--metrics-file", "textfiles/erpsyncd.prom")
 
     path = tmp_path / "textfiles" / "erpsyncd.prom"
     found = samples(path.read_text())
@@ -256,9 +257,10 @@ def test_one_pass_tells_and_ends_as_it_would_have(on_sqlite: Erpsyncd, sandbox: 
             "ERPSYNCD__NOTIFY__ATTEMPTS": "1",
             "ERPSYNCD__NOTIFY__COMMAND": str(program),
         }
-        failed = on_sqlite.run_once()
+        installed = Erpsyncd(tmp_path, environ=on_sqlite.environ)
+        failed = installed.run_once()
         on_sqlite.environ["LATER"] = "here"
-        recovered = on_sqlite.run_once()
+        recovered = installed.run_once()
 
     assert (1, 0) == (failed.code, recovered.code) or (3, 0) == (failed.code, recovered.code)
     assert [("/fails", "failure"), ("/hangs", "success")] == [(path, body["event"]) for path, body in receiver.got]
@@ -280,6 +282,6 @@ def test_addresses_are_not_shown(on_sqlite: Erpsyncd) -> None:
     assert "@{systemd:signing}" in shown
     assert CANARY not in shown
     for name, value in (("SUCCESS", f"http://hc.example/{CANARY}"), ("SECRET", CANARY), ("COMMAND", f"mail {CANARY}")):
-        refused = Erpsyncd(on_sqlite.directory, environ={f"ERPSYNCD__NOTIFY__{name}": value})("config", "show")
+        refused = InProcess(on_sqlite.directory, environ={f"ERPSYNCD__NOTIFY__{name}": value})("config", "show")
 
         assert (78, False) == (refused.code, CANARY in refused.stderr)

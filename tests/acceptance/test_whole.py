@@ -13,9 +13,22 @@ from commands import Erpsyncd, connection, document
 from erpsyncd.sandbox import SandboxServer
 
 
-@pytest.mark.parametrize("protocol", ["soap", "rest"])
-def test_the_main_job(erpsyncd: Erpsyncd, sandbox: SandboxServer, protocol: str) -> None:
+@pytest.fixture
+def installed(store_url: str, tmp_path: Path) -> Erpsyncd:
+    """The installed command where there is no store yet."""
+    erpsyncd = Erpsyncd(tmp_path, "" if store_url.startswith("sqlite") else store_url)
+    if erpsyncd.store_url:
+        assert 0 == erpsyncd("db", "upgrade").code
+    return erpsyncd
+
+
+# Each store and each protocol once; how both go together is the matter of the contract and integration tests.
+@pytest.mark.parametrize(
+    ("store_url", "protocol"), [("sqlite", "soap"), ("postgresql", "rest")], indirect=["store_url"]
+)
+def test_the_main_job(installed: Erpsyncd, sandbox: SandboxServer, protocol: str) -> None:
     """Each step does just what it should, and the tenant and the store agree at the end."""
+    erpsyncd = installed
     two = connection("visma-no") + connection("visma-se", erp_connector_id=2, all_access=True)
 
     loaded = erpsyncd.load(document(sandbox.url, protocol, two))
@@ -64,24 +77,24 @@ def test_the_main_job(erpsyncd: Erpsyncd, sandbox: SandboxServer, protocol: str)
     assert {"ok"} == {run["status"] for run in erpsyncd.listed("runs")}
 
 
-def test_a_rotated_password_travels_by_itself(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_a_rotated_password_travels_by_itself(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """A new value in the environment reaches the tenant with the next run, and no import."""
-    erpsyncd.environ["ERP_PASSWORD"] = "first"
-    erpsyncd.load(document(sandbox.url, "rest", connection("a", config_fields={"Password": "@{env:ERP_PASSWORD}"})))
-    erpsyncd.run_once()
-    erpsyncd.environ["ERP_PASSWORD"] = "second"
+    quick.environ["ERP_PASSWORD"] = "first"
+    quick.load(document(sandbox.url, "rest", connection("a", config_fields={"Password": "@{env:ERP_PASSWORD}"})))
+    quick.run_once()
+    quick.environ["ERP_PASSWORD"] = "second"
 
-    report = erpsyncd.run_once().json
+    report = quick.run_once().json
 
     assert ["config_fields.Password"] == report["outcomes"][0]["fields"]
     assert ["second"] == [c["ConfigFields"]["Password"] for c in connections_of(sandbox)]
 
 
-def test_one_login_serves_the_pass(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_one_login_serves_the_pass(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """However many connections there are, the tenant sees one login, few sockets and few calls at once."""
-    erpsyncd.load(document(sandbox.url, "soap", "".join(connection(f"c{n:02d}") for n in range(14))))
+    quick.load(document(sandbox.url, "soap", "".join(connection(f"c{n:02d}") for n in range(14))))
 
-    assert 0 == erpsyncd.run_once().code
+    assert 0 == quick.run_once().code
 
     operations = [call.operation for call in sandbox.calls]
     assert (1, 14) == (operations.count("AuthenticateUsernamePassword"), operations.count("SaveConnection"))
@@ -89,11 +102,11 @@ def test_one_login_serves_the_pass(erpsyncd: Erpsyncd, sandbox: SandboxServer) -
     assert (True, True, True) == (peaks.calls_per_second <= 10, peaks.open_connections <= 4, peaks.running <= 2)
 
 
-def test_dry_run_plans_and_writes_nothing(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_dry_run_plans_and_writes_nothing(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """It says what would be done; the tenant sees no writing operation."""
-    erpsyncd.load(document(sandbox.url, "soap", connection("a")))
+    quick.load(document(sandbox.url, "soap", connection("a")))
 
-    planned = erpsyncd.run_once("--dry-run")
+    planned = quick.run_once("--dry-run")
 
     assert (0, 1, "planned") == (
         planned.code,
@@ -101,33 +114,33 @@ def test_dry_run_plans_and_writes_nothing(erpsyncd: Erpsyncd, sandbox: SandboxSe
         planned.json["outcomes"][0]["status"],
     )
     assert 0 == saves(sandbox)
-    assert ["pending"] == [row["state"] for row in erpsyncd.listed("connections")]
+    assert ["pending"] == [row["state"] for row in quick.listed("connections")]
 
 
-def test_refused_credentials_end_with_77(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_refused_credentials_end_with_77(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """A wrong password is tried once, not with every run."""
-    erpsyncd.load(document(sandbox.url, "soap", connection("a"), password="wrong"))
+    quick.load(document(sandbox.url, "soap", connection("a"), password="wrong"))
 
-    first, second = erpsyncd.run_once(), erpsyncd.run_once()
+    first, second = quick.run_once(), quick.run_once()
 
     assert [(77, "refused")] * 2 == [(run.code, run.json["status"]) for run in (first, second)]
     assert 1 == len(sandbox.calls)
 
 
-def test_nothing_reachable_is_75(erpsyncd: Erpsyncd) -> None:
+def test_nothing_reachable_is_75(quick: Erpsyncd) -> None:
     """An address where nobody answers is a temporary failure."""
-    erpsyncd.load(document("http://127.0.0.1:9", "soap", connection("a")))
+    quick.load(document("http://127.0.0.1:9", "soap", connection("a")))
 
-    run = erpsyncd.run_once()
+    run = quick.run_once()
 
     assert (75, "failed", "unreachable") == (run.code, run.json["status"], run.json["outcomes"][0]["error_class"])
 
 
-def test_a_missing_service_names_the_setting(erpsyncd: Erpsyncd, sandbox: SandboxServer) -> None:
+def test_a_missing_service_names_the_setting(quick: Erpsyncd, sandbox: SandboxServer) -> None:
     """A 404 says which setting to look at."""
-    erpsyncd.load(document(sandbox.url, "rest", connection("a"), extra=f'rest_url = "{sandbox.url}/acme/wrong/api"'))
+    quick.load(document(sandbox.url, "rest", connection("a"), extra=f'rest_url = "{sandbox.url}/acme/wrong/api"'))
 
-    run = erpsyncd.run_once()
+    run = quick.run_once()
 
     assert "not_found" == run.json["outcomes"][0]["error_class"]
     assert "rest_url" in run.json["outcomes"][0]["error"]
