@@ -29,8 +29,7 @@ def page() -> str:
 
 
 def _section(name: str, settings: list[SettingDescription]) -> str:
-    holder = Sections.model_fields[name].annotation
-    assert holder is not None
+    holder = getattr(Sections(), name)
     return "\n".join((f"## [{name}]\n", f"{holder.__doc__}\n", *map(_setting, settings)))
 
 

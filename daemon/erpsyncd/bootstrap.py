@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -353,7 +354,7 @@ def _reload(at_start: Settings, now: Settings, observation: Observation) -> Relo
     set_level(now.log.level)
     observation.reloaded(now)
     # Calls keep the deadline that they were started with, so leases and settling must keep it too.
-    policy = policy_of(now.model_copy(update={"remote": at_start.remote}))
+    policy = policy_of(replace(now, remote=at_start.remote))
     return Reloaded(schedule=_schedule(now), policy=policy, restart_needed=_restart_needed(at_start, now))
 
 

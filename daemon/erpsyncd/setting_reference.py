@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
@@ -50,11 +50,10 @@ def settings_in_force(settings: Settings, *, without_password: Callable[[str], s
         "state.directory": str(settings.state_directory),
         "state.key_file": str(settings.key_path),
     }
-    values = settings.model_dump(include=set(Sections.model_fields))
     return tuple(
         SettingInForce(
             name=setting.path,
-            value=derived.get(setting.path) or _plain(setting.path, values[section][key]),
+            value=derived.get(setting.path) or _plain(setting.path, getattr(getattr(settings, section), key)),
             source=settings.sources.get(setting.path, "default"),
             description=setting.docstring,
         )
@@ -74,13 +73,13 @@ def _plain(setting: str, value: timedelta | str | int | bool) -> str | int | boo
 def describe_settings() -> tuple[SettingDescription, ...]:
     """Return every setting in the order of the file."""
     docstrings = _docstrings()
-    defaults = Sections().model_dump()
+    defaults = Sections()
     return tuple(
         SettingDescription(
             path=setting,
             environment=environment_name(setting),
             kind=_kind(wanted),
-            default=_as_toml(defaults[section][key]),
+            default=_as_toml(getattr(getattr(defaults, section), key)),
             docstring=docstrings[setting],
         )
         for setting, wanted in setting_types().items()
@@ -93,10 +92,10 @@ def _docstrings() -> dict[str, str]:
     tree = ast.parse(inspect.getsource(setting_sections))
     classes = {node.name: node.body for node in tree.body if isinstance(node, ast.ClassDef)}
     return {
-        f"{section}.{field.target.id}": " ".join(text.value.value.split())
-        for section, info in Sections.model_fields.items()
-        if info.annotation
-        for field, text in zip(classes[info.annotation.__name__], classes[info.annotation.__name__][1:], strict=False)
+        f"{section.name}.{field.target.id}": " ".join(text.value.value.split())
+        for section in fields(Sections)
+        for holder in [str(section.type)]
+        for field, text in zip(classes[holder], classes[holder][1:], strict=False)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
     }

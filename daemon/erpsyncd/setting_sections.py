@@ -1,120 +1,53 @@
 """Every setting: its name, its default, what it means and what is refused.
 
-How the values come here from files, the environment and the command line stands in `settings`.
+How the values come here from files, the environment and the command line stands in `settings`. These are plain
+dataclasses, because every command builds them first: a library that makes models of them needs as long to be loaded
+as the HTTP client with all that belongs to it.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
-from erpsyncd.domain.input_rules import url_problem
-from erpsyncd.domain.listening import parse_listen
-from erpsyncd.domain.notifications import read_command, read_events, webhook_problem
-from erpsyncd.domain.schedules import cron_problem, format_duration, parse_duration
-from erpsyncd.domain.secrets import parse_template
+from erpsyncd.domain.schedules import format_duration
+from erpsyncd.setting_kinds import (
+    AbsolutePath,
+    AbsoluteUrl,
+    CommandLine,
+    Database,
+    Duration,
+    DurationOrNone,
+    EventWords,
+    Listen,
+    Reference,
+    Schedule,
+    Webhook,
+    bare_type,
+    from_to,
+    read_as,
+)
 
 ENVIRONMENT_PREFIX = "ERPSYNCD__"
 #: Whose address is the password: nothing of it but the host is shown.
 SECRET_ADDRESSES = frozenset({"notify.start", "notify.success", "notify.failure"})
-_DATABASES = re.compile(r"postgres(ql(\+psycopg)?)?://.+|sqlite(\+pysqlite)?:////.+", re.DOTALL)
 
 
-def _positive(duration: timedelta) -> timedelta:
-    if not duration:
-        raise ValueError("must be longer than nothing")
-    return duration
-
-
-def _read_schedule(value: object) -> object:
-    if not isinstance(value, str) or len(value.split()) == 1:
-        return _positive(parse_duration(value))
-    problem = cron_problem(value)
-    if problem:
-        raise ValueError(problem)
-    return value
-
-
-def _read_database(url: str) -> str:
-    if url and not _DATABASES.fullmatch(url):
-        raise ValueError("must be empty or begin with postgresql:// or with sqlite:/// and the absolute path of a file")
-    return url
-
-
-def _read_path(path: str) -> str:
-    if path and (not path.startswith("/") or "\0" in path):
-        raise ValueError("must be an absolute path: another working directory would mean another store")
-    return path
-
-
-def _read_url(url: str) -> str:
-    problem = url_problem(url)
-    if problem:
-        raise ValueError(problem)
-    return url.rstrip("/")
-
-
-def _read_listen(text: str) -> str:
-    return str(parse_listen(text)) if text else ""
-
-
-def _read_reference(text: str) -> str:
-    template = parse_template(text) if text else None
-    if template is not None and [str(part) for part in template.references] != [text]:
-        raise ValueError("must be a reference, such as @{systemd:NAME} or @{file:PATH}: a secret is no setting")
-    return text
-
-
-def _read_webhook(text: str) -> str:
-    if not text or text.startswith("@{"):
-        return _read_reference(text)
-    problem = webhook_problem(text)
-    if problem:
-        raise ValueError(problem)
-    return text
-
-
-def _read_command_line(text: str) -> str:
-    read_command(text)
-    return text
-
-
-def _read_event_words(text: str) -> str:
-    read_events(text)
-    return text
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-AbsoluteUrl: TypeAlias = Annotated[str, AfterValidator(_read_url)]
-Duration: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
-DurationOrNone: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration)]
-Schedule: TypeAlias = Annotated[timedelta | str, BeforeValidator(_read_schedule)]
-Webhook: TypeAlias = Annotated[str, AfterValidator(_read_webhook)]
-AbsolutePath: TypeAlias = Annotated[str, AfterValidator(_read_path)]
-
-
-class _Section(BaseModel):
-    # Strict: "3" is no number in a file. Texts of the environment are converted before (`settings._from_text`).
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class StoreSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings:
     """Where tenants, connections and what became of them are kept."""
 
-    url: Annotated[str, AfterValidator(_read_database)] = Field(default="", repr=False)
+    url: Database = field(default="", repr=False)
     """The database: empty for the SQLite file `erpsyncd.db` in the state directory,
     `sqlite:////absolute/file.db`, or `postgresql://user:password@host/database`.
     It may hold a password, so give it by the environment rather than here."""
 
 
-class StateSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class StateSettings:
     """Files of the daemon's own."""
 
     directory: AbsolutePath = ""
@@ -126,24 +59,26 @@ class StateSettings(_Section):
     is one, else `erpsyncd.key` in the state directory."""
 
 
-class RemoteSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class RemoteSettings:
     """Calls to tenants."""
 
     deadline: Duration = timedelta(seconds=120)
     """How long one call may take in all. Saving asks the ERP's connector, which can take a minute."""
 
-    settle: DurationOrNone = Field(default_factory=lambda given: given["deadline"])
+    settle: DurationOrNone = timedelta(seconds=120)
     """How long after an unanswered create the tenant is still watched for it, before it is created again.
     As long as `deadline` unless set; shorter risks a second one."""
 
-    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    attempts: Annotated[int, from_to(1, 10)] = 3
     """How often one call is tried within a pass, where trying again cannot do harm."""
 
-    max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
+    max_body_bytes: Annotated[int, from_to(1024)] = 8 * 1024 * 1024
     """The largest answer that is read."""
 
 
-class OnlineSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class OnlineSettings:
     """Where the vendor's environments are asked for a tenant's state and log in who calls it."""
 
     sod: AbsoluteUrl = "https://sod.superoffice.com"
@@ -168,31 +103,34 @@ class OnlineSettings(_Section):
     """The same for production."""
 
 
-class LimitsSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class LimitsSettings:
     """How much is done at once."""
 
-    tenants_at_once: Annotated[int, Field(ge=1, le=1024)] = 32
+    tenants_at_once: Annotated[int, from_to(1, 1024)] = 32
     """How many tenants are worked on at the same time."""
 
-    connections_at_once: Annotated[int, Field(ge=1, le=4)] = 2
+    connections_at_once: Annotated[int, from_to(1, 4)] = 2
     """How many connections of one tenant are worked on at the same time."""
 
-    http_connections: Annotated[int, Field(ge=1, le=4)] = 4
+    http_connections: Annotated[int, from_to(1, 4)] = 4
     """How many network connections to one tenant may be open."""
 
 
-class SafetySettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class SafetySettings:
     """What stops a pass before it writes."""
 
-    max_deletes: Annotated[int, Field(ge=0)] = 3
+    max_deletes: Annotated[int, from_to(0)] = 3
     """How many connections of one tenant a pass may delete without `--force TENANT`."""
 
-    max_drift_percent: Annotated[int, Field(ge=0, le=100)] = 30
+    max_drift_percent: Annotated[int, from_to(0, 100)] = 30
     """What part of a tenant's connections, in percent, a pass may push over because they drifted, without
     `--force TENANT`. It counts where a tenant has at least 10."""
 
 
-class ScheduleSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings:
     """When the daemon does what."""
 
     reconcile: Schedule = timedelta(minutes=15)
@@ -220,14 +158,16 @@ class ScheduleSettings(_Section):
     """How long calls under way may go on when the daemon is told to stop."""
 
 
-class ChecksSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class ChecksSettings:
     """The HasConnections check."""
 
     enabled: bool = True
     """Whether tenants are asked for their Quote connections at all."""
 
 
-class BackoffSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class BackoffSettings:
     """How long a failed connection waits; each failure doubles it."""
 
     first: Duration = timedelta(minutes=1)
@@ -236,46 +176,48 @@ class BackoffSettings(_Section):
     longest: Duration = timedelta(hours=6)
     """The longest wait."""
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def __post_init__(self) -> None:
         if self.longest < self.first:
             first, longest = format_duration(self.first), format_duration(self.longest)
             raise ValueError(f"longest ({longest}) must not be shorter than first ({first})")
-        return self
 
 
-class BreakerSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class BreakerSettings:
     """When a tenant that does not answer is left alone."""
 
-    failures: Annotated[int, Field(ge=1)] = 8
+    failures: Annotated[int, from_to(1)] = 8
     """How many failures in a row that may pass by themselves park the tenant."""
 
     park: Duration = timedelta(minutes=15)
     """How long it is parked."""
 
 
-class RetentionSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class RetentionSettings:
     """How long records are kept."""
 
-    days: Annotated[int, Field(ge=1, le=36_500)] = 100
+    days: Annotated[int, from_to(1, 36_500)] = 100
     """Days that runs, outcomes, checks and changed records are kept. The vendor wants at least three months."""
 
 
-class LogSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
     """The log, which goes to stderr, or as a service of systemd into its journal."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
+    level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important level that is written: debug, info, warning or error."""
 
-    format: Annotated[Literal["auto", "console", "json", "journal"], BeforeValidator(_lower)] = "auto"
+    format: Literal["auto", "console", "json", "journal"] = "auto"
     """console, json, journal (systemd's journal, a field for each member), or auto: console on a terminal, journal
     where systemd connected stderr to it, JSON elsewhere."""
 
 
-class WebSettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class WebSettings:
     """What can be asked of the daemon: /healthz, /readyz and /metrics on this machine; or metrics in a file."""
 
-    listen: Annotated[str, AfterValidator(_read_listen)] = ""
+    listen: Listen = ""
     """Where to listen: `127.0.0.1:9464`, `[::1]:9464`, or `unix:/run/erpsyncd/web.sock`. Empty: nowhere. Other
     machines' addresses are refused, because nobody is asked for a password there."""
 
@@ -283,7 +225,7 @@ class WebSettings(_Section):
     """How long ago the last pass may have ended for /readyz to say yes. `0s`: three times `schedule.reconcile`, at
     least 10 minutes; a day where that is a cron expression."""
 
-    max_tenants: Annotated[int, Field(ge=0)] = 100
+    max_tenants: Annotated[int, from_to(0)] = 100
     """With more tenants than this, metrics have no numbers of each tenant, only of all together."""
 
     textfile: AbsolutePath = ""
@@ -291,35 +233,37 @@ class WebSettings(_Section):
     collector. Everybody can read it."""
 
 
-class NotifySettings(_Section):
+@dataclass(frozen=True, kw_only=True)
+class NotifySettings:
     """Who is told of passes: addresses that get a POST with JSON, and a command."""
 
-    start: Webhook = Field(default="", repr=False)
+    start: Webhook = field(default="", repr=False)
     """The address that is told that a pass begins. Like the next two it may be a reference, as `@{systemd:NAME}`."""
 
-    success: Webhook = Field(default="", repr=False)
+    success: Webhook = field(default="", repr=False)
     """The address that is told of a pass with exit code 0."""
 
-    failure: Webhook = Field(default="", repr=False)
+    failure: Webhook = field(default="", repr=False)
     """The address that is told of a pass with any other exit code, or that broke off."""
 
-    secret: Annotated[str, AfterValidator(_read_reference)] = ""
+    secret: Reference = ""
     """A reference to the secret that signs what the addresses get (HMAC-SHA256). Empty: it is not signed."""
 
-    command: Annotated[str, AfterValidator(_read_command_line)] = ""
+    command: CommandLine = ""
     """A program with its arguments, quoted as in a shell but run without one; it gets the JSON on stdin."""
 
-    command_on: Annotated[str, AfterValidator(_read_event_words)] = "failure recovered"
+    command_on: EventWords = "failure recovered"
     """When the command is run: any of `start`, `success`, `failure`, and `recovered`, a success after a failure."""
 
     deadline: Duration = timedelta(seconds=10)
     """How long telling one address may take, with all tries, and how long the command may run."""
 
-    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    attempts: Annotated[int, from_to(1, 10)] = 3
     """How often an address is tried."""
 
 
-class Sections(_Section):
+@dataclass(frozen=True, kw_only=True)
+class Sections:
     """What a file, the environment and the command line can say."""
 
     store: StoreSettings = StoreSettings()
@@ -338,6 +282,7 @@ class Sections(_Section):
     notify: NotifySettings = NotifySettings()
 
 
+@dataclass(frozen=True, kw_only=True)
 class Settings(Sections):
     """Every setting, and what follows from them."""
 
@@ -345,22 +290,38 @@ class Settings(Sections):
     """The file that was read; None where there is none."""
 
     state_directory: Path
-    store_url: str = Field(repr=False)
+    store_url: str = field(repr=False)
     key_path: Path
-    sources: dict[str, str] = Field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
     """Where the value of each setting that was given came from: a file, a name in the environment, `command line`."""
 
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one sentence each; for the log."""
 
 
-def setting_types() -> dict[str, type[Any]]:
-    """Return each setting (`section.key`) with its type, in the order of the file."""
+@cache
+def _hints() -> dict[str, Any]:
+    """Return each setting (`section.key`) with its annotation, in the order of the file."""
+    sections = get_type_hints(Sections)
     return {
-        f"{section}.{key}": info.annotation or str
-        for section, holder in Sections.model_fields.items()
-        for key, info in (holder.annotation.model_fields if holder.annotation else {}).items()
+        f"{section.name}.{key}": hint
+        for section in fields(Sections)
+        for key, hint in get_type_hints(sections[section.name], include_extras=True).items()
     }
+
+
+def setting_types() -> dict[str, Any]:
+    """Return each setting (`section.key`) with its type, in the order of the file."""
+    return {setting: bare_type(hint) for setting, hint in _hints().items()}
+
+
+def read_setting(setting: str, value: object) -> object:
+    """Return the value that a setting has where it is given as this.
+
+    Raises:
+        ValueError: it is no such value; the message says what it must be, and does not repeat it.
+    """
+    return read_as(_hints()[setting], value)
 
 
 def environment_name(setting: str) -> str:

@@ -12,11 +12,9 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from typing import Any
 
 from erpsyncd.domain.input_rules import near_miss
 from erpsyncd.domain.schedules import format_duration
@@ -27,6 +25,7 @@ from erpsyncd.setting_sections import (
     Sections,
     Settings,
     environment_name,
+    read_setting,
     setting_types,
 )
 
@@ -62,7 +61,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str], overrides: Mapp
         raise ConfigurationError("the settings cannot be used", problems=tuple(given.problems))
     directory = _state_directory(sections, environ)
     return Settings(
-        **dict(sections),
+        **{section.name: getattr(sections, section.name) for section in fields(sections)},
         file=file,
         state_directory=directory,
         store_url=sections.store.url or f"sqlite:///{directory / 'erpsyncd.db'}",
@@ -126,9 +125,10 @@ def _add_file(given: _Given, file: Path) -> None:
     except (ValueError, RecursionError) as exc:
         raise ConfigurationError(f"the configuration file {file} is not valid TOML: {exc}") from exc
     settings = setting_types()
+    sections = {section.name for section in fields(Sections)}
     for section, table in document.items():
-        if section not in Sections.model_fields:
-            hint = near_miss(section, Sections.model_fields)
+        if section not in sections:
+            hint = near_miss(section, sections)
             given.problems.append(f"{file}: {section}: there is no section of this name{hint}")
         elif not isinstance(table, dict):
             given.problems.append(f"{file}: {section}: must be a section, [{section}]")
@@ -182,39 +182,33 @@ def _from_text(setting: str, text: str) -> object:
 
 
 def _validate(given: _Given) -> Sections | None:
-    try:
-        return Sections.model_validate(given.values)
-    except ValidationError as exc:
-        # settle takes its default from deadline: where that is wrong, it is the only problem
-        found = [error for error in exc.errors() if error["type"] != "default_factory_not_called"]
-        given.problems.extend(_explain(error, given.places) for error in found)
-        return None
+    """Build the sections from what was given; None where something of it cannot be used."""
+    default = Sections()
+    built = {}
+    for name, values in given.values.items():
+        found = _read_section(given, name, values)
+        if found is None:
+            continue
+        if name == "remote" and "deadline" in found:
+            found.setdefault("settle", found["deadline"])
+        try:
+            built[name] = replace(getattr(default, name), **found)
+        except ValueError as exc:
+            given.problems.append(f"{name}: {exc}")
+    return None if given.problems else replace(default, **built)
 
 
-def _explain(error: ErrorDetails, places: Mapping[str, str]) -> str:
-    setting = ".".join(str(part) for part in error["loc"][:2])
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "int_type":
-            reason = "must be a whole number"
-        case "bool_type":
-            reason = "must be true or false"
-        case "string_type":
-            reason = "must be a text"
-        case "greater_than_equal":
-            reason = f"must be at least {context['ge']}"
-        case "less_than_equal":
-            reason = f"must be at most {context['le']}"
-        case "literal_error":
-            reason = f"must be {context['expected']}"
-        case "value_error":
-            reason = str(context["error"])
-        case _:
-            reason = error["msg"]
-    place = places.get(setting, setting)
-    if setting in _CONFIDENTIAL or not isinstance(error["input"], str | int | float):
-        return f"{place}: {reason}"
-    return f"{place}: {reason} (it is {reprlib.repr(error['input'])})"
+def _read_section(given: _Given, name: str, values: Mapping[str, object]) -> dict[str, Any] | None:
+    read = {}
+    for key, value in values.items():
+        setting = f"{name}.{key}"
+        try:
+            read[key] = read_setting(setting, value)
+        except ValueError as exc:
+            shown = setting not in _CONFIDENTIAL and isinstance(value, str | int | float)
+            repeated = f" (it is {reprlib.repr(value)})" if shown else ""
+            given.problems.append(f"{given.places[setting]}: {exc}{repeated}")
+    return read if len(read) == len(values) else None
 
 
 def _warnings(sections: Sections) -> Iterator[str]:

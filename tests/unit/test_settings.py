@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_the_shipped_file_changes_nothing() -> None:
     """The file as it is installed holds comments only."""
     settings = load_settings(SHIPPED, HOME, {})
 
-    assert settings == load_settings(None, HOME, {}).model_copy(update={"file": SHIPPED})
+    assert settings == replace(load_settings(None, HOME, {}), file=SHIPPED)
 
 
 def test_the_shipped_file_shows_the_defaults(tmp_path: Path) -> None:
@@ -73,8 +74,8 @@ def test_the_shipped_file_shows_the_defaults(tmp_path: Path) -> None:
 
     settings = load(text, environ, tmp_path=tmp_path)
 
-    told_by_the_file = {"file": tmp_path / "erpsyncd.toml", "sources": settings.sources}
-    assert settings == load_settings(None, HOME, {}).model_copy(update=told_by_the_file)
+    defaults = load_settings(None, HOME, {})
+    assert settings == replace(defaults, file=tmp_path / "erpsyncd.toml", sources=settings.sources)
     sections = re.split(r"^\[(\w+)\]$", text, flags=re.MULTILINE)[1:]
     found = [
         f"{section}.{key}"
