@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
-from erpsyncd.store.tables import metadata
+from erpsyncd.store.partial_indexes import metadata
 
 
 def run(connection: Connection) -> None:

@@ -18,7 +18,6 @@ from netserver_sockets import OK_JSON, ONCE, http, rest, serving
 from certificates import Authority, private_pem, speak_only
 from erpsyncd.domain.tenants import Protocol
 from erpsyncd.errors import ConfigurationError, Effect, RemoteUnreachable, TemporaryRemoteError
-from erpsyncd.netserver import apis as apis_module
 from erpsyncd.netserver import tls as tls_module
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.limits import RemoteLimits
@@ -252,14 +251,20 @@ async def test_one_context_for_all_without_files(monkeypatch: pytest.MonkeyPatch
         made.append(ca_file)
         return tls_context(ca_file)
 
-    monkeypatch.setattr(apis_module, "tls_context", counting)
     monkeypatch.setattr(tls_module, "tls_context", counting)
     apis = NetServerApis(ONCE)
     for tenant in (tenant_spec(), tenant_spec(name="other"), tenant_spec(ca_file=str(ours.file))):
         async with apis.open(tenant, credentials()):
-            """Opening is what makes a context."""
+            assert apis._tls.tenant is apis._tls.proxy
 
     assert [None, str(ours.file)] == made
+
+
+async def test_no_context_before_somebody_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that calls nobody does not wait for the system's certificates."""
+    monkeypatch.setattr(tls_module, "tls_context", lambda: pytest.fail("nobody has connected yet"))
+
+    NetServerApis(ONCE)
 
 
 async def test_plain_server_at_an_https_address() -> None:

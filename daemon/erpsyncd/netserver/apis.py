@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import cached_property
 
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.sessions import SessionMemory
@@ -30,7 +28,7 @@ from erpsyncd.netserver.rate import RateLimiter
 from erpsyncd.netserver.rest import RestDialect
 from erpsyncd.netserver.soap import SoapDialect
 from erpsyncd.netserver.tenant_states import check_addresses, fetch_state, state_limits
-from erpsyncd.netserver.tls import Tls, own_tls, tls_context
+from erpsyncd.netserver.tls import SystemTls, Tls, own_tls
 from erpsyncd.netserver.transport import Transport
 
 
@@ -65,6 +63,7 @@ class NetServerApis:
         self._now = now
         self._online = OnlineLogins(self._hosts, certificates or {}, clock=clock, now=now)
         self._on_call = on_call
+        self._tls = SystemTls()
         self._limiters: dict[str, RateLimiter] = {}
 
     @asynccontextmanager
@@ -171,15 +170,10 @@ class NetServerApis:
     async def _way_to(self, tenant: TenantSpec, proxy: Proxy | None) -> Wire:
         if self._wire is not None:
             return self._wire()
-        tls = Tls(tenant=self._tls, proxy=self._tls)
+        tls: Tls = self._tls
         if tenant.files:
             tls = await asyncio.to_thread(own_tls, tenant, self._tls)
         return network(self._limits, tls, proxy)
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """Loaded with the first tenant: reading the system's certificates takes some milliseconds."""
-        return tls_context()
 
 
 def _check_address(tenant: TenantSpec, proxy: Proxy | None) -> None:

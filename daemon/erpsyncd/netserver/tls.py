@@ -7,21 +7,53 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from erpsyncd.domain.tenants import TenantSpec
 from erpsyncd.errors import ConfigurationError
 from erpsyncd.files import MAX_PEM_BYTES, FileUnreadable, read_regular_file
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
+class Tls(Protocol):
     """What one tenant's connections are secured with."""
+
+    @property
+    def tenant(self) -> ssl.SSLContext:
+        """For the tenant."""
+
+    @property
+    def proxy(self) -> ssl.SSLContext:
+        """For a proxy that is itself spoken to over https.
+
+        It is told from impostors alike, and not told who we are.
+        """
+
+
+class SystemTls:
+    """For every tenant that leaves it to the system whom to trust: one context, made for the first connection.
+
+    A pass without any must not wait for it: to read the system's certificates takes as long as to import httpx.
+    """
+
+    @cached_property
+    def tenant(self) -> ssl.SSLContext:
+        """The same for all."""
+        return tls_context()
+
+    @property
+    def proxy(self) -> ssl.SSLContext:
+        """The same as well."""
+        return self.tenant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTls:
+    """For a tenant that names files."""
 
     tenant: ssl.SSLContext
     proxy: ssl.SSLContext
-    """For a proxy that is itself spoken to over https: it is told from impostors alike, and not told who we are."""
 
 
 class _EncryptedKey(Exception):
@@ -35,7 +67,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     return context
 
 
-def own_tls(tenant: TenantSpec, shared: ssl.SSLContext) -> Tls:
+def own_tls(tenant: TenantSpec, shared: SystemTls) -> OwnTls:
     """Return the contexts of a tenant that names files; `shared` is for what it leaves to the system.
 
     Reads files, so it is called off the event loop.
@@ -48,10 +80,10 @@ def own_tls(tenant: TenantSpec, shared: ssl.SSLContext) -> Tls:
             read_regular_file(Path(path), max_bytes=MAX_PEM_BYTES)
         except FileUnreadable as exc:
             raise _unusable(tenant, key, str(exc)) from None
-    trust = shared if tenant.ca_file is None else _trusting(tenant)
+    trust = shared.tenant if tenant.ca_file is None else _trusting(tenant)
     if tenant.client_certificate is None:
-        return Tls(tenant=trust, proxy=trust)
-    return Tls(tenant=_with_client_certificate(tenant, tls_context(tenant.ca_file)), proxy=trust)
+        return OwnTls(tenant=trust, proxy=trust)
+    return OwnTls(tenant=_with_client_certificate(tenant, tls_context(tenant.ca_file)), proxy=trust)
 
 
 def _trusting(tenant: TenantSpec) -> ssl.SSLContext:

@@ -1,7 +1,8 @@
 """The tables, as the newest migration leaves them.
 
 Operators may read them; their names are documented. What happened (`runs`, `outcomes`, `checks`, `changes`)
-names tenants and connections by text, because history outlives what it tells of.
+names tenants and connections by text, because history outlives what it tells of. Their partial indexes stand in
+`partial_indexes`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     literal_column,
-    text,
 )
 
 from erpsyncd.store.columns import ForeignText, Json, RowId, UtcDateTime
@@ -138,35 +138,9 @@ connections = Table(
     sqlite_autoincrement=True,  # intents and passes carry these numbers
 )
 
-Index(
-    "uq_connections_present_name",
-    connections.c.tenant_id,
-    connections.c.erp_connector_id,
-    connections.c.display_name,
-    unique=True,
-    # A connector that is given by name is 0 until a pass has asked the tenant which one that is.
-    sqlite_where=text("present AND erp_connector_id <> 0"),
-    postgresql_where=text("present AND erp_connector_id <> 0"),
-)
-
-#: Those that a tenant's lists may make due.
-Index(
-    "ix_connections_named",
-    connections.c.tenant_id,
-    sqlite_where=text("names IS NOT NULL"),
-    postgresql_where=text("names IS NOT NULL"),
-)
-
-#: Written with its literal wherever the index below has to be used: no database can prove it from a parameter.
+#: Written with its literal wherever `ix_connections_not_in_sync` has to be used: no database can prove it from a
+#: parameter.
 NOT_IN_SYNC = connections.c.state != literal_column("'in_sync'")
-
-Index(
-    "ix_connections_not_in_sync",
-    connections.c.tenant_id,
-    connections.c.state,
-    sqlite_where=text("state <> 'in_sync'"),
-    postgresql_where=text("state <> 'in_sync'"),
-)
 
 secret_references = Table(
     "secret_references",
