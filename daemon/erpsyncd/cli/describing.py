@@ -15,9 +15,8 @@ from erpsyncd.cli.output import write_json, write_note, write_text
 from erpsyncd.domain.items import command
 from erpsyncd.domain.proxies import parse_proxy
 from erpsyncd.domain.secrets import parse_template
-from erpsyncd.domain.tenants import AuthKind
+from erpsyncd.domain.tenants import SECRET_OF, AuthKind
 from erpsyncd.errors import UsageError
-from erpsyncd.service.description import SECRET_OF
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from erpsyncd import __version__
+from erpsyncd.cli.command_table import COMMANDS
 from erpsyncd.cli.completion import TenantName, completing_tenants
 from erpsyncd.cli.groups import Group
 from erpsyncd.cli.options import (
@@ -24,43 +26,39 @@ from erpsyncd.cli.streams import ending_with
 from erpsyncd.domain.selection import Selection
 from erpsyncd.errors import Crashed, DaemonError, Interrupted, OutputLost, UsageError
 
-#: Command → where it stands. Each module is imported when its command is used.
-_COMMANDS = {
-    "changes": "erpsyncd.cli.changes:changes",
-    "checks": "erpsyncd.cli.checks:checks",
-    "completion": "erpsyncd.cli.completion:completion",
-    "config": "erpsyncd.cli.config:config",
-    "connections": "erpsyncd.cli.connections:connections",
-    "db": "erpsyncd.cli.db:db",
-    "demo": "erpsyncd.cli.demo:demo",
-    "doctor": "erpsyncd.cli.doctor:doctor",
-    "drift": "erpsyncd.cli.drift:drift",
-    "export": "erpsyncd.cli.exports:export",
-    "import": "erpsyncd.cli.imports:import_",
-    "plan": "erpsyncd.cli.plan:plan",
-    "runs": "erpsyncd.cli.history:runs",
-    "sandbox": "erpsyncd.cli.sandbox:sandbox",
-    "schema": "erpsyncd.cli.schema:schema",
-    "status": "erpsyncd.cli.status:status",
-    "tenants": "erpsyncd.cli.tenants:tenants",
-    "validate": "erpsyncd.cli.validate:validate",
-    "version": "erpsyncd.cli.main:version",
-}
-
 
 class _Commands(Group):
     """The group of all commands, each of which is imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return sorted(_COMMANDS)
+        return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
+        place, _ = COMMANDS[cmd_name]
+        module, _, name = place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return completing_tenants(command) if ctx.resilient_parsing else command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command is for."""
+        click.Group(commands=[command for _, command in _stand_ins()]).format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin like that, then what else may come here."""
+        begun = [
+            CompletionItem(name, help=command.get_short_help_str())
+            for name, command in _stand_ins()
+            if name.startswith(incomplete)
+        ]
+        return begun + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _stand_ins() -> list[tuple[str, click.Command]]:
+    """Return what has the name and the help of each command, without importing any."""
+    return [(name, click.Command(name, help=summary)) for name, (_, summary) in sorted(COMMANDS.items())]
 
 
 @click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -59,6 +59,15 @@ class DriftPolicy(StrEnum):
 #: The kinds that only Online knows: they log in at an environment's host, for a context.
 ONLINE_KINDS = frozenset({AuthKind.SYSTEM_USER, AuthKind.REFRESH_TOKEN})
 
+#: The secret without which a kind of auth is nothing.
+SECRET_OF = {
+    AuthKind.PASSWORD: "password",
+    AuthKind.TICKET: "ticket",
+    AuthKind.BEARER: "token",
+    AuthKind.SYSTEM_USER: "system_token",
+    AuthKind.REFRESH_TOKEN: "refresh_token",
+}
+
 #: The auth fields of each kind: (required, optional). `application_token` is the vendor's client secret.
 AUTH_FIELDS: dict[AuthKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
     AuthKind.PASSWORD: (("username", "password"), ("application_token",)),

@@ -8,20 +8,11 @@ from typing import Any, TypeAlias
 
 from erpsyncd.domain.connections import ConnectionSpec
 from erpsyncd.domain.secrets import WITHHELD, Template
-from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, AuthKind, TenantSpec
+from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, TenantSpec
 from erpsyncd.service.document import TENANT_KEYS
 from erpsyncd.service.layouts import Entry, Value
 
 Table: TypeAlias = Mapping[str, Any]
-
-#: The secret without which a kind of auth is nothing.
-SECRET_OF = {
-    AuthKind.PASSWORD: "password",
-    AuthKind.TICKET: "ticket",
-    AuthKind.BEARER: "token",
-    AuthKind.SYSTEM_USER: "system_token",
-    AuthKind.REFRESH_TOKEN: "refresh_token",
-}
 
 #: What a tenant need not have; each is a text.
 OPTIONAL = (
