@@ -1,7 +1,7 @@
 """The only place that builds: settings become a store, clients and services, and what was opened is closed.
 
 Imports that only some commands need are made where they are needed: `--run-once` loads neither APScheduler nor
-Alembic, and a list neither httpx nor lxml.
+Alembic, and httpx or lxml only where a tenant is called; a list loads none of them.
 """
 
 from __future__ import annotations
@@ -252,12 +252,13 @@ async def _stoppable(reconciler: Reconciler, options: RunOptions, stop_within: t
 def _reconciler(
     settings: Settings, store: SqlStore, environ: Mapping[str, str], observation: Observation
 ) -> Reconciler:
-    from erpsyncd.service.clocks import uptime  # noqa: PLC0415 -- see the module's docstring
+    from erpsyncd.netserver.deferred import DeferredApis  # noqa: PLC0415 -- see the module's docstring
+    from erpsyncd.service.clocks import uptime  # noqa: PLC0415 -- as above
     from erpsyncd.service.reconciler import Reconciler  # noqa: PLC0415 -- as above
 
     return Reconciler(
         store=store,
-        apis=tenant_apis(settings, on_call=observation.on_call),
+        apis=DeferredApis(lambda: tenant_apis(settings, on_call=observation.on_call)),
         resolver=secret_resolver(environ),
         policy=policy_of(settings),
         owner=lease_owner(),

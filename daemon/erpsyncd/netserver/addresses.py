@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from erpsyncd.domain.proxies import ProxyAddress
+from erpsyncd.domain.proxies import Proxy, ProxyAddress
+from erpsyncd.domain.tenants import Protocol, TenantSpec
 from erpsyncd.errors import ConfigurationError
 
 
@@ -52,3 +53,15 @@ def check_proxy(tenant: str, url: str, proxy: ProxyAddress | None) -> None:
         raise ConfigurationError(
             f"tenant {tenant}: proxy must be on this machine too, because the tenant's address is http"
         )
+
+
+def check_tenant(tenant: TenantSpec, proxy: Proxy | None) -> None:
+    """Refuse a tenant whose address, or whose way there, passwords must not be sent on.
+
+    Raises:
+        ConfigurationError: as above.
+    """
+    soap = tenant.protocol is Protocol.SOAP
+    override, url = ("soap_url", tenant.soap_url) if soap else ("rest_url", tenant.rest_url)
+    check_base_url(tenant.name, override if url else "url", url or tenant.url)
+    check_proxy(tenant.name, url or tenant.url, proxy.address if proxy is not None else None)

@@ -15,7 +15,7 @@ from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import AuthKind, Credentials, Environment, Protocol, TenantSpec
 from erpsyncd.domain.watching import CallWatcher
 from erpsyncd.errors import RemoteError
-from erpsyncd.netserver.addresses import check_base_url, check_proxy
+from erpsyncd.netserver.addresses import check_base_url, check_proxy, check_tenant
 from erpsyncd.netserver.api import Caller, NetServerApi
 from erpsyncd.netserver.authentication import FixedSession, LogIn, LoginSession, Session
 from erpsyncd.netserver.inspection import NetServerInspector
@@ -119,7 +119,7 @@ class NetServerApis:
         Raises:
             ConfigurationError: the address, the certificates or the proxy cannot be used as they are.
         """
-        _check_address(tenant, proxy)
+        check_tenant(tenant, proxy)
         async with self._transport(tenant, proxy, read_only=True) as transport:
             yield NetServerInspector(tenant, transport, self._limits)
 
@@ -176,13 +176,6 @@ class NetServerApis:
         return network(self._limits, tls, proxy)
 
 
-def _check_address(tenant: TenantSpec, proxy: Proxy | None) -> None:
-    soap = tenant.protocol is Protocol.SOAP
-    override, url = ("soap_url", tenant.soap_url) if soap else ("rest_url", tenant.rest_url)
-    check_base_url(tenant.name, override if url else "url", url or tenant.url)
-    check_proxy(tenant.name, url or tenant.url, proxy.address if proxy is not None else None)
-
-
 def _dialect(tenant: TenantSpec, credentials: Credentials, proxy: Proxy | None) -> SoapDialect | RestDialect:
-    _check_address(tenant, proxy)
+    check_tenant(tenant, proxy)
     return SoapDialect(tenant, credentials) if tenant.protocol is Protocol.SOAP else RestDialect(tenant, credentials)
