@@ -17,8 +17,9 @@ from erpsyncd.errors import RemoteError, Unauthorized
 from erpsyncd.netserver.api import NetServerApi
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.calls import LOGIN_OPERATION
+from erpsyncd.netserver.network import Network
 from erpsyncd.sandbox import Absent, Answer, ConfigReading, Raise, RestErrors, Rule, SandboxServer, SandboxTenant
-from netserver_support import QUICK, credentials, erp_connection, operation_of, tenant_spec
+from netserver_support import PLAIN, QUICK, credentials, erp_connection, operation_of, tenant_spec
 
 #: The connection that is read, updated and deleted; the sandbox counts from 1.
 KNOWN_ID = 1
@@ -136,7 +137,7 @@ class _Recorder(httpx.AsyncBaseTransport):
     """Passes everything on and keeps what came back, by the action that it answers."""
 
     def __init__(self, dialect: Dialect, action: str, kept: list[Capture]) -> None:
-        self._inner = httpx.AsyncHTTPTransport(verify=False, trust_env=False)  # plain http; no certificates to load
+        self._inner = Network(PLAIN)
         self._dialect, self._action, self._kept = dialect, action, kept
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

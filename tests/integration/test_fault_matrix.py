@@ -17,6 +17,7 @@ import structlog
 import wire_faults as wire
 from erpsyncd.errors import Effect
 from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.network import Network
 from erpsyncd.store import SqlStore, open_store
 from fault_bench import (
     HIT,
@@ -34,6 +35,7 @@ from fault_bench import (
 from fault_cases import BOTH, FaultCase, OddAnswer
 from fault_catalogue import CASES, DONE, ODD_CASES, UNREACHABLE, OddCase, WireCase
 from faulty_proxy import Visit, faulty_proxy, pass_through
+from netserver_support import PLAIN
 from postgres_server import PostgresServer
 
 LOGIN = "AuthenticateUsernamePassword"
@@ -222,7 +224,7 @@ async def test_a_login_that_meets_a_fault(bench: FaultBench, case: WireCase) -> 
     assert bench.is_as_described()
 
 
-class CountingWire(httpx.AsyncHTTPTransport):
+class CountingWire(Network):
     """The network, with a count of the requests that were handed to it: nobody else sees one that is refused."""
 
     handed_over: ClassVar[Counter[str]]
@@ -258,7 +260,7 @@ async def test_a_tenant_that_cannot_be_reached(
     else:
         close()
 
-    report = await bench.run(replace(LIMITS, connect_seconds=0.2), wire=CountingWire)
+    report = await bench.run(replace(LIMITS, connect_seconds=0.2), wire=lambda: CountingWire(PLAIN))
 
     became = results(report)
     assert {("failed", case.error_class)} == {became[key] for key in KEYS}

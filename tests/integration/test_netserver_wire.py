@@ -25,7 +25,9 @@ from erpsyncd.errors import (
 )
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.network import Network
 from netserver_support import (
+    PLAIN,
     FakeTime,
     connection_json,
     connection_xml,
@@ -217,7 +219,7 @@ async def test_slow_connects_do_not_make_calls_leave_together() -> None:
     arrived: list[float] = []
     connect = asyncio.Event()
 
-    class SlowNetwork(httpx.AsyncHTTPTransport):
+    class SlowNetwork(Network):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             await connect.wait()
             return await super().handle_async_request(request)
@@ -228,7 +230,7 @@ async def test_slow_connects_do_not_make_calls_leave_together() -> None:
 
     async with serving(respond) as server:
         tenant = tenant_spec(Protocol.REST, url=f"http://127.0.0.1:{server.port}", calls_per_second=3)
-        apis = NetServerApis(ONCE, wire=SlowNetwork, limiter=time.limiter)
+        apis = NetServerApis(ONCE, wire=lambda: SlowNetwork(PLAIN), limiter=time.limiter)
         async with apis.open(tenant, credentials(AuthKind.PASSWORD)) as api:
             calls = [asyncio.create_task(api.has_connections()) for _ in range(9)]
             await until(lambda: apis._limiters["acme"]._about_to_leave == 3)

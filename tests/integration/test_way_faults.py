@@ -16,6 +16,7 @@ import structlog
 from certificates import Authority
 from erpsyncd.domain.secrets import parse_template
 from erpsyncd.errors import Effect
+from erpsyncd.netserver.network import Network
 from erpsyncd.store import open_store
 from fault_bench import KEYS, LIMITS, LISTS, READ, SAVE, FaultBench, name_of, results, sandbox_server
 from fault_cases import BOTH
@@ -62,14 +63,14 @@ async def way(
 def handed_over(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each operation on `acme` was handed to the network: nobody else sees one that never left."""
     counted: Counter[str] = Counter()
-    send = httpx.AsyncHTTPTransport.handle_async_request
+    send = Network.handle_async_request
 
-    async def counting(network: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    async def counting(network: Network, request: httpx.Request) -> httpx.Response:
         if "/acme/" in str(request.url):
             counted[request.headers.get("SOAPAction", str(request.url)).strip('"').rpartition("/")[2]] += 1
         return await send(network, request)
 
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", counting)
+    monkeypatch.setattr(Network, "handle_async_request", counting)
     return counted
 
 

@@ -165,7 +165,8 @@ def trap_transactions(trap: TrapDoor, transaction: Transaction) -> None:
 
 def trap_wire(trap: TrapDoor) -> None:
     """Trap write calls on both sides of the wire."""
-    from erpsyncd.netserver.progress import Progress  # noqa: PLC0415 -- after the clock
+    from erpsyncd.netserver.http1 import HttpConnection  # noqa: PLC0415 -- after the clock
+    from erpsyncd.netserver.progress import Progress  # noqa: PLC0415 -- as above
     from erpsyncd.netserver.transport import Transport  # noqa: PLC0415 -- as above
 
     def arrive(point: Point) -> None:
@@ -184,18 +185,23 @@ def trap_wire(trap: TrapDoor) -> None:
 
         return send
 
-    def around_trace(original: Any) -> Any:
-        async def trace(progress: Progress, event: str, details: Any) -> None:
-            if event == "http11.send_request_headers.started":
-                arrive(Point.REQUEST_LEAVING)
-            await original(progress, event, details)
-            if event == "http11.send_request_body.complete":
-                arrive(Point.REQUEST_SENT)
+    def around_leave(original: Any) -> Any:
+        def leave(progress: Progress) -> None:
+            arrive(Point.REQUEST_LEAVING)
+            original(progress)
 
-        return trace
+        return leave
+
+    def around_answer(original: Any) -> Any:
+        async def answer(connection: HttpConnection) -> Any:
+            arrive(Point.REQUEST_SENT)
+            return await original(connection)
+
+        return answer
 
     wrap(Transport, "send", around_send)
-    wrap(Progress, "trace", around_trace)
+    wrap(Progress, "leave", around_leave)
+    wrap(HttpConnection, "answer", around_answer)
 
 
 def trap_reports(trap: TrapDoor) -> None:

@@ -21,7 +21,7 @@ from erpsyncd.netserver.authentication import FixedSession, LogIn, LoginSession,
 from erpsyncd.netserver.inspection import NetServerInspector
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.logins import PasswordLogin
-from erpsyncd.netserver.network import Wire, http_client, network
+from erpsyncd.netserver.network import Network, Wire
 from erpsyncd.netserver.online import OnlineLogins
 from erpsyncd.netserver.places import Places
 from erpsyncd.netserver.rate import RateLimiter
@@ -155,9 +155,9 @@ class NetServerApis:
     async def _transport(
         self, tenant: TenantSpec, proxy: Proxy | None, *, read_only: bool, limits: RemoteLimits | None = None
     ) -> AsyncIterator[Transport]:
-        async with http_client(await self._way_to(tenant, proxy)) as client:
+        async with await self._way_to(tenant, proxy) as wire:
             yield Transport(
-                client,
+                wire,
                 tenant=tenant.name,
                 limits=limits or self._limits,
                 limiter=self._limiters.setdefault(tenant.name, self._new_limiter()),
@@ -173,7 +173,7 @@ class NetServerApis:
         tls: Tls = self._tls
         if tenant.files:
             tls = await asyncio.to_thread(own_tls, tenant, self._tls)
-        return network(self._limits, tls, proxy)
+        return Network(tls, proxy)
 
 
 def _dialect(tenant: TenantSpec, credentials: Credentials, proxy: Proxy | None) -> SoapDialect | RestDialect:

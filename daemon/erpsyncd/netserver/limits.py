@@ -19,7 +19,7 @@ class RemoteLimits:
     """The largest reply that is read, before and after decompression."""
 
     max_connections: int = 4
-    """Connections to one tenant at a time. httpx's pool is quadratic in their number (design.md §6)."""
+    """Connections to one tenant at a time. The vendor allows ten calls per second anyway."""
 
     attempts: int = 3
     """How often a call is tried in all, where repeating may help and cannot harm."""

@@ -1,9 +1,8 @@
-"""The only place that speaks HTTP: deadlines, limits, and the translation of everything that can go wrong.
+"""One call over HTTP: deadlines, limits, and the translation of everything that can go wrong.
 
-httpx bounds each read, not the whole call, and no body; both are done here. It follows no redirect, keeps no
-cookie for the next request and takes nothing from the environment: `HTTP_PROXY` or a `.netrc` of whoever
-started the process must not decide where passwords go. (OpenSSL still honours `SSL_CERT_FILE`, which adds
-trust where an administrator wants it.)
+The whole call is bounded, and its body. No redirect is followed, no cookie kept for the next request, and nothing
+taken from the environment: `HTTP_PROXY` or a `.netrc` of whoever started the process must not decide where passwords
+go. (OpenSSL still honours `SSL_CERT_FILE`, which adds trust where an administrator wants it.)
 """
 
 from __future__ import annotations
@@ -35,11 +34,10 @@ from erpsyncd.errors import (
     RemoteUnreachable,
 )
 from erpsyncd.netserver.calls import READING_OPERATIONS, Call, Endpoint, Reply
-from erpsyncd.netserver.certificates import certificate_shown
 from erpsyncd.netserver.failures import one_line
 from erpsyncd.netserver.headers import decompressed, moment_in, redirect_host, retry_after_seconds
-from erpsyncd.netserver.leftovers import close_overfull
 from erpsyncd.netserver.limits import RemoteLimits
+from erpsyncd.netserver.network import Wire
 from erpsyncd.netserver.progress import HeldUp, Progress, Stage
 from erpsyncd.netserver.rate import RateLimiter
 
@@ -66,7 +64,7 @@ class Transport:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        wire: Wire,
         *,
         tenant: str,
         limits: RemoteLimits,
@@ -77,9 +75,9 @@ class Transport:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_call: CallWatcher | None = None,
     ) -> None:
-        """`proxy` is what `http` goes through; messages name it."""
+        """`proxy` is what `wire` goes through; messages name it."""
         self._on_call = on_call or (lambda _operation, _outcome, _seconds: None)
-        self._http = http
+        self._wire = wire
         self._proxy = proxy
         self._tenant = tenant
         self._limits = limits
@@ -87,10 +85,8 @@ class Transport:
         self._calls_per_second = calls_per_second
         self._allowed = READING_OPERATIONS if read_only else None
         self._now = now
-        # httpx would count waiting for a connection into the deadline; here it happens before.
+        # Waiting for one of them is not counted into the deadline.
         self._connections = asyncio.Semaphore(limits.max_connections)
-        timeout = httpx.Timeout(limits.deadline_seconds, connect=limits.connect_seconds)
-        self._timeout = timeout.as_dict()
 
     async def send(self, call: Call, before_send: BeforeSend | None = None) -> Reply:
         """Send one request, when it is its turn, and return the answer, whatever its status.
@@ -115,10 +111,7 @@ class Transport:
             progress = Progress(leave) if before_send is None else Progress(leave, await before_send())
             started = time.perf_counter()
             with self._told(call.endpoint), errors_translated(call.endpoint, progress, self._limits, self._proxy):
-                async with (
-                    asyncio.timeout(self._limits.deadline_seconds),
-                    progress.connecting_within(self._limits.connect_seconds),
-                ):
+                async with progress.bound(self._limits):
                     reply = await self._exchange(method, call, progress)
         self._on_call(call.endpoint.operation, f"{reply.status // 100}xx", time.perf_counter() - started)
         log.debug(
@@ -155,33 +148,30 @@ class Transport:
             _parsed(call.endpoint.url),
             headers={**call.headers, "Accept-Encoding": "identity", "User-Agent": f"erpsyncd/{__version__}"},
             content=call.body,
-            extensions={"timeout": self._timeout, "trace": progress.trace},
+            extensions={"progress": progress},
         )
         progress.stage = Stage.HANDED_OVER
-        response = await self._http.send(request, stream=True, auth=None, follow_redirects=False)
+        response = await self._wire.handle_async_request(request)
         try:
-            # While the connection is there, and where there is one: tests put their own in its place.
-            stream = response.extensions.get("network_stream")
-            certificate = certificate_shown(stream.get_extra_info("ssl_object") if stream is not None else None)
             body = await self._body(call.endpoint, response)
         finally:
             await response.aclose()
-        await close_overfull(self._http)
         headers = response.headers
         return Reply(
             status=response.status_code,
             content_type=headers.get("Content-Type", ""),
             retry_after=retry_after_seconds(headers["Retry-After"], self._now()) if "Retry-After" in headers else None,
-            redirect_host=redirect_host(response.extensions["location"]),
+            redirect_host=redirect_host(headers.get("Location", "")),
             date=moment_in(headers["Date"]) if "Date" in headers else None,
-            certificate=certificate,
+            certificate=response.extensions.get("certificate"),
             body=body,
         )
 
     async def _body(self, endpoint: Endpoint, response: httpx.Response) -> bytes:
         limit = self._limits.max_body_bytes
         gathered = bytearray()  # a list of pieces would take 25 times the bytes of a body that comes two by two
-        async for chunk in response.aiter_raw():
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        async for chunk in response.stream:
             if len(gathered) + len(chunk) > limit:
                 raise _too_large(endpoint, limit)
             gathered += chunk
