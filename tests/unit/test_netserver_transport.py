@@ -227,8 +227,9 @@ async def test_headers_of_every_request() -> None:
         assert not {"Cookie", "Accept-Language"} & {name.title() for name in request.headers}
 
 
-async def test_finished_calls_are_logged_without_content() -> None:
+async def test_finished_calls_are_logged_without_content(caplog: pytest.LogCaptureFixture) -> None:
     """One debug event per call has sizes and timings and nothing that was said."""
+    caplog.set_level("DEBUG", "erpsyncd.netserver.transport")
     wire = Wire(SaveConnection=answer(connection_json()))
     with structlog.testing.capture_logs() as events:
         async with opened(wire, REST, BASIC) as api:

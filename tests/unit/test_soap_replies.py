@@ -22,6 +22,7 @@ from erpsyncd.netserver.calls import Exchange, Reply
 from erpsyncd.netserver.failures import SessionLost
 from erpsyncd.netserver.soap import SoapDialect
 from erpsyncd.netserver.xml_parsing import MAX_TAGS
+from erpsyncd.netserver.xml_vocabulary import MAX_BYTES, Vocabulary
 from netserver_support import (
     ARRAYS,
     ENVELOPE,
@@ -306,25 +307,86 @@ def test_blanks_are_passed_over_once(body: bytes) -> None:
         get(reply(body, content_type="text/xml; charset=utf-8"))
 
 
-def test_names_go_with_the_thread_that_met_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that has parsed much is replaced: libxml2 keeps all names that a thread has met."""
+@pytest.fixture
+def parsed_in(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads that have parsed something, in order; the vocabulary is empty at first."""
     threads: list[threading.Thread] = []
     parsed = xml_parsing._parsed
 
-    def noting(body: bytes) -> Any:
+    def noting(body: bytes, *parser: Any) -> Any:
         threads.append(threading.current_thread())
-        return parsed(body)
+        return parsed(body, *parser)
 
     monkeypatch.setattr(xml_parsing, "_parsed", noting)
     monkeypatch.setattr(xml_parsing, "_PARSING", xml_parsing._ParsingThread())
+    monkeypatch.setattr(xml_parsing, "_VOCABULARY", Vocabulary())
+    return threads
+
+
+def test_names_go_with_the_thread_that_met_them(
+    monkeypatch: pytest.MonkeyPatch, parsed_in: list[threading.Thread]
+) -> None:
+    """A thread that has parsed much is replaced: libxml2 keeps all names that a thread has met."""
+    monkeypatch.setattr(xml_parsing, "_VOCABULARY", Vocabulary(0))
     large = PLAIN.replace(b"F0001", b"x" * 256 * 1024)
     for body in (PLAIN, PLAIN, large, PLAIN, b"<x"):
         with contextlib.suppress(MalformedResponse):
             get(body)
 
-    assert [True, True, False, True] == [one is other for one, other in pairwise(threads)]
-    threads[0].join(10)
-    assert not threads[0].is_alive()
+    assert [True, True, False, True] == [one is other for one, other in pairwise(parsed_in)]
+    parsed_in[0].join(10)
+    assert not parsed_in[0].is_alive()
+
+
+def test_short_answers_are_parsed_where_they_arrive(parsed_in: list[threading.Thread]) -> None:
+    """They need no other thread; long ones would make everybody wait."""
+    get(PLAIN)
+    get(PLAIN.replace(b"F0001", b"x" * MAX_BYTES))
+
+    assert [True, False] == [each is threading.current_thread() for each in parsed_in]
+
+
+@pytest.mark.parametrize(
+    "hiding",
+    [
+        b"<?made-up 1?>%b",
+        b'<?made-up " ?>%b',
+        b"<!DOCTYPE x>%b",
+        b"<!-- made up -->%b",
+        b'<x a=">" made_up="1"/>%b',
+        b"<x a='>' made_up='1'/>%b",
+        b"<made-up%b",
+        b"%b&made-up;",
+        b"<x>&made-up;</x>%b",
+        b'<?xml version="1.0" encoding="utf-7"?>%b',
+        b'<?xml version="1.1"?>%b',
+        b"%b\0",
+        b"\xef\xbb\xbf%b",
+        b"  %b",
+    ],
+)
+def test_what_could_hide_a_name_is_parsed_elsewhere(hiding: bytes) -> None:
+    """The loop's own thread would keep it for as long as the process lives."""
+    vocabulary = Vocabulary()
+
+    assert vocabulary.admits(b"<a><b c='1'/></a>")
+    assert not vocabulary.admits(hiding % b"<a><b c='1'/></a>")
+
+
+@pytest.mark.parametrize("made_up", [b"<n%d/>", b"<n a%d='1'/>", b"<n xmlns='u:%d'/>", b"<n>\n%b</n>"])
+def test_names_that_are_made_up_are_met_a_bounded_number_of_times(made_up: bytes) -> None:
+    """Then only what is known goes on being parsed here."""
+    vocabulary = Vocabulary(10_000)
+    assert vocabulary.admits(PLAIN)
+
+    admitted = [
+        vocabulary.admits(b"<a>" + made_up.replace(b"%d", b"%d" % number).replace(b"%b", b" " * number) + b"<b/></a>")
+        for number in range(200)
+    ]
+
+    assert (True, False) == (admitted[0], admitted[-1])
+    assert sum(admitted) < 100
+    assert vocabulary.admits(PLAIN)
 
 
 def test_charsets_are_not_looked_up() -> None:

@@ -17,7 +17,7 @@ from erpsyncd.netserver.calls import Endpoint, Exchange, Reply, hiding
 from erpsyncd.netserver.failures import NOT_FOUND_FAULT, SessionLost
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.places import Places
-from erpsyncd.netserver.retries import attempts
+from erpsyncd.netserver.retries import carried_out
 from erpsyncd.netserver.transport import Transport
 
 T = TypeVar("T")
@@ -87,20 +87,18 @@ class Caller:
             SessionLost: the credential was not accepted.
             RemoteError: the call failed.
         """
-        async for attempt in attempts(self._limits, repeatable=exchange.repeatable):
-            with attempt:
-                if self._places is not None:
-                    return await self._places.carry_out(exchange, credential, self._transport.send, before_send)
-                call = exchange.write(credential)
-                return exchange.read(call, await self._transport.send(call, before_send))
-        raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker
+
+        async def attempt() -> T:
+            if self._places is not None:
+                return await self._places.carry_out(exchange, credential, self._transport.send, before_send)
+            call = exchange.write(credential)
+            return exchange.read(call, await self._transport.send(call, before_send))
+
+        return await carried_out(attempt, self._limits, repeatable=exchange.repeatable)
 
     async def fetch(self, endpoint: Endpoint) -> Reply:
         """GET a document, again where that helps; what its status means is for who asks. Raises `RemoteError`."""
-        async for attempt in attempts(self._limits, repeatable=True):
-            with attempt:
-                return await self._transport.fetch(endpoint)
-        raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker
+        return await carried_out(lambda: self._transport.fetch(endpoint), self._limits, repeatable=True)
 
 
 class NetServerApi:

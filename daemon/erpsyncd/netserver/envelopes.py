@@ -27,7 +27,8 @@ INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SPECIAL = re.compile("[&<>\r]")
+#: What cannot be written as it is.
+_SPECIAL = re.compile("[^\t\n\x20-%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def services_namespace(version: int) -> str:
@@ -112,11 +113,11 @@ def _compiled(marks: list[str | Slot]) -> Template:
 
 
 def _escaped(name: str, text: str) -> str:
+    if _SPECIAL.search(text) is None:
+        return text
     if (bad := _NOT_XML.search(text)) is not None:
         place = f"U+{ord(bad.group()):04X} at position {bad.start() + 1}"
         raise Unreadable(f"{name} holds a character that XML cannot carry ({place})")
-    if _SPECIAL.search(text) is None:
-        return text
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
 
 

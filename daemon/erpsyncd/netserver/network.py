@@ -60,14 +60,14 @@ class Network(httpx.AsyncBaseTransport):
         url = request.url
         progress = request.extensions.get("progress") or Progress()
         origin = _Origin(url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS.get(url.scheme, 0))
-        target, headers = url.raw_path, request.headers.raw
+        target, headers, body = url.raw_path, request.headers.raw, await request.aread()
         if self._proxy is not None and url.scheme == "http":
             target, headers = str(url).encode("ascii"), [*self._introduction, *headers]
         connection = self._kept(origin)
         if connection is None:
             connection = await self._connected(origin, progress)
         try:
-            answer = await connection.ask(request.method.encode("ascii"), target, headers, request.content, progress)
+            answer = await connection.ask(request.method.encode("ascii"), target, headers, body, progress)
         except BaseException:
             connection.abort()
             raise

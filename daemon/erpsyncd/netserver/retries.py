@@ -6,7 +6,8 @@ and a ticket and a password came out in a log that way.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import stamina
 import structlog
@@ -16,6 +17,8 @@ from erpsyncd.errors import ClockSkewed, Effect, ProxyUnauthorized, RemoteUnavai
 from erpsyncd.netserver.limits import RemoteLimits
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 def may_retry(error: Exception, *, repeatable: bool) -> bool:
@@ -32,11 +35,19 @@ def may_retry(error: Exception, *, repeatable: bool) -> bool:
     return isinstance(error, RemoteUnavailable) and error.effect is Effect.REFUSED
 
 
-def attempts(limits: RemoteLimits, *, repeatable: bool) -> AsyncIterator[stamina.Attempt]:
-    """Return the attempts of one call: a bounded number, exponentially apart, jittered.
+async def carried_out(call: Callable[[], Awaitable[T]], limits: RemoteLimits, *, repeatable: bool) -> T:
+    """Return what a call returns, tried again where that helps and cannot harm.
 
-    A pause that the tenant asks for (Retry-After) is kept, or the call is given up at once if it is too long.
+    The number of attempts is bounded, and they are exponentially apart, jittered. A pause that the tenant asks for
+    (Retry-After) is kept, or the call is given up at once if it is too long. Nothing is prepared for a call that
+    works at once: stamina sees an outcome that is a failure already, and takes over from there.
     """
+    try:
+        return await call()
+    except TemporaryRemoteError as error:
+        if limits.attempts == 1 or not may_retry(error, repeatable=repeatable):
+            raise
+        failed = error
     context = stamina.retry_context(
         on=backoff(limits, repeatable=repeatable),
         attempts=limits.attempts,
@@ -45,7 +56,12 @@ def attempts(limits: RemoteLimits, *, repeatable: bool) -> AsyncIterator[stamina
         wait_jitter=limits.wait_jitter_seconds,
         wait_max=limits.wait_max_seconds,
     )
-    return aiter(context)
+    async for attempt in context:
+        with attempt:
+            if attempt.num == 1:
+                raise failed
+            return await call()
+    raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker
 
 
 def backoff(limits: RemoteLimits, *, repeatable: bool) -> Callable[[Exception], bool | float]:

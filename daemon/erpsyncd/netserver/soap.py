@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Credentials, TenantSpec
 from erpsyncd.netserver.calls import Call, Endpoint, Exchange, Reply
 from erpsyncd.netserver.carriers import ERP_CONNECTION, Unreadable
-from erpsyncd.netserver.envelopes import envelope_template, soap_action, time_zone_part
+from erpsyncd.netserver.envelopes import Template, envelope_template, soap_action, time_zone_part
 from erpsyncd.netserver.explanations import with_all_safe, with_safe_explanations
 from erpsyncd.netserver.failures import REFUSED_LOGIN, Fault, is_about_something_else, raise_for_failure, unreadable
 from erpsyncd.netserver.operations import (
@@ -34,7 +34,7 @@ from erpsyncd.netserver.operations import (
     Operation,
 )
 from erpsyncd.netserver.xml_faults import find_fault, succeeded
-from erpsyncd.netserver.xml_parsing import Element, as_envelope, parse_xml
+from erpsyncd.netserver.xml_parsing import Envelope, as_envelope, parse_xml
 from erpsyncd.netserver.xml_replies import read_reply
 
 T = TypeVar("T")
@@ -56,6 +56,16 @@ OLDEST_CURRENT_SERVICES = 84
 _CONNECTIONS_LIST = "erpconnections"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """What is the same in all requests of one operation to one tenant."""
+
+    endpoint: Endpoint
+    template: Template
+    headers: Mapping[str, str]
+    zone: tuple[int | str, ...]
+
+
 class SoapDialect:
     """One tenant's SOAP. SoPrincipal and MDO use `erpsync_services`, as ErpSync does; Quote has its own."""
 
@@ -65,6 +75,7 @@ class SoapDialect:
         token = credentials.app_token
         self._secrets = (credentials.password, token)
         self._token = (token,) if token.reveal() else ()
+        self._written: dict[Operation[Any], _Written] = {}
 
     @property
     def fixed_credential(self) -> Secret | None:
@@ -134,45 +145,54 @@ class SoapDialect:
         def read(call: Call, reply: Reply) -> tuple[T, ...] | None:
             items = listing.read(call, reply)
             if items is None:
-                envelope = parse_xml(reply.body, reply.content_type)
+                envelope = as_envelope(parse_xml(reply.body, reply.content_type))
                 return () if succeeded(envelope, services_version(self._tenant, operation)) else None
             return items
 
         return replace(listing, read=read)
 
     def _exchange(self, operation: Operation[T], values: tuple[Any, ...], *, repeatable: bool = True) -> Exchange[T]:
-        endpoint = soap_endpoint(self._tenant, operation)
+        written = self._written.get(operation) or self._written.setdefault(operation, self._prepared(operation))
         return Exchange(
-            endpoint=endpoint,
+            endpoint=written.endpoint,
             repeatable=repeatable,
-            write=partial(self._write, operation, endpoint, values),
+            write=partial(self._write, operation, written, values),
             read=partial(self._read, operation),
         )
 
-    def _write(self, operation: Operation[Any], endpoint: Endpoint, values: tuple[Any, ...], ticket: Secret) -> Call:
+    def _prepared(self, operation: Operation[Any]) -> _Written:
+        """Return what is the same in all requests of an operation."""
         version = services_version(self._tenant, operation)
         headers = ("ApplicationToken",) if self._token else ()
-        head: tuple[Any, ...] = self._token
         if operation is not AUTHENTICATE:  # SoPrincipal takes the application token only
-            headers, head = (*headers, "Credentials"), (*head, ticket)
+            headers = (*headers, "Credentials")
+        zone: tuple[int | str, ...] = ()
         if operation in LOCALIZED and self._tenant.time_zone:
-            part, zone = time_zone_part(self._tenant.time_zone)
-            headers, head = (*headers, part), (*head, zone)
-        body = envelope_template(operation, version, headers).render(operation.name, (*head, *values))
-        return Call(
-            endpoint=endpoint,
+            part, value = time_zone_part(self._tenant.time_zone)
+            headers, zone = (*headers, part), (value,)
+        return _Written(
+            endpoint=soap_endpoint(self._tenant, operation),
+            template=envelope_template(operation, version, headers),
             headers={
                 "Content-Type": "text/xml; charset=utf-8",
                 "SOAPAction": soap_action(operation, version),
                 "Accept": "text/xml",
             },
-            body=body,
+            zone=zone,
+        )
+
+    def _write(self, operation: Operation[Any], written: _Written, values: tuple[Any, ...], ticket: Secret) -> Call:
+        tickets = (ticket,) if operation is not AUTHENTICATE else ()
+        return Call(
+            endpoint=written.endpoint,
+            headers=written.headers,
+            body=written.template.render(operation.name, (*self._token, *tickets, *written.zone, *values)),
             secrets=(*self._secrets, ticket, *_secrets_among(values)),
         )
 
     def _read(self, operation: Operation[T], call: Call, reply: Reply) -> T:
         version = services_version(self._tenant, operation)
-        envelope: Element | None = None
+        envelope: Envelope | None = None
         fault: Fault | None = None
         problem = "its body is empty"
         if reply.body:
@@ -212,7 +232,7 @@ def soap_endpoint(tenant: TenantSpec, operation: Operation[Any]) -> Endpoint:
     )
 
 
-def _login_fault(envelope: Element, fault: Fault | None, version: int) -> Fault | None:
+def _login_fault(envelope: Envelope, fault: Fault | None, version: int) -> Fault | None:
     """Return the same fault as a refusal, if the body says that the login was refused.
 
     A body that was never filled in says so too, so a fault that is about something else is believed first.
@@ -228,5 +248,10 @@ def _login_fault(envelope: Element, fault: Fault | None, version: int) -> Fault 
 
 def _secrets_among(values: tuple[Any, ...]) -> tuple[Secret, ...]:
     """Return the secrets among the parameters: of a login, or the config fields."""
-    fields = (value.values() for value in values if isinstance(value, dict))
-    return (*(value for value in values if isinstance(value, Secret)), *(each for one in fields for each in one))
+    found: list[Secret] = []
+    for value in values:
+        if isinstance(value, Secret):
+            found.append(value)
+        elif isinstance(value, dict):
+            found += value.values()
+    return tuple(found)

@@ -20,7 +20,7 @@ from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.failures import SessionLost, one_line, raise_for_failure, unreadable
 from erpsyncd.netserver.json_replies import parse_json
 from erpsyncd.netserver.limits import RemoteLimits
-from erpsyncd.netserver.retries import attempts
+from erpsyncd.netserver.retries import carried_out
 from erpsyncd.netserver.transport import Transport
 
 OPERATION = "TenantState"
@@ -55,12 +55,13 @@ async def fetch_state(
     """
     endpoint = Endpoint(agent="", operation=OPERATION, url=f"{host.rstrip('/')}/api/state/{context}", advice=_ADVICE)
     bounds = replace(limits, attempts=1) if only_once else limits
-    async for attempt in attempts(bounds, repeatable=True):
-        with attempt:
-            state = read_state(Call(endpoint=endpoint, headers={}), await transport.fetch(endpoint), context)
-            check_addresses(state, host, context)
-            return state
-    raise AssertionError("stamina yields an attempt or raises")  # pragma: no cover -- for the type checker
+
+    async def attempt() -> ReportedState:
+        state = read_state(Call(endpoint=endpoint, headers={}), await transport.fetch(endpoint), context)
+        check_addresses(state, host, context)
+        return state
+
+    return await carried_out(attempt, bounds, repeatable=True)
 
 
 def read_state(call: Call, reply: Reply, context: str) -> ReportedState:

@@ -8,6 +8,7 @@ go. (OpenSSL still honours `SSL_CERT_FILE`, which adds trust where an administra
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import ssl
 import time
@@ -42,11 +43,14 @@ from erpsyncd.netserver.progress import HeldUp, Progress, Stage
 from erpsyncd.netserver.rate import RateLimiter
 
 log = structlog.get_logger(__name__)
+_level = logging.getLogger(__name__)
 
 #: How h11 quotes the line of the answer that it cannot read; it may repeat a ticket.
 _QUOTATION = re.compile(r"\b(?:bytearray\(b|b)['\"]")
 
 _ADVICE = "check url, the network and the certificate"
+
+_OURS = (("Accept-Encoding", "identity"), ("User-Agent", f"erpsyncd/{__version__}"))
 
 #: What httpx raises before a byte of the request has left.
 _NEVER_SENT = (
@@ -114,15 +118,16 @@ class Transport:
                 async with progress.bound(self._limits):
                     reply = await self._exchange(method, call, progress)
         self._on_call(call.endpoint.operation, f"{reply.status // 100}xx", time.perf_counter() - started)
-        log.debug(
-            "call.finished",
-            tenant=self._tenant,
-            agent=call.endpoint.agent,
-            operation=call.endpoint.operation,
-            status=reply.status,
-            duration_ms=round((time.perf_counter() - started) * 1000),
-            bytes=len(reply.body),
-        )
+        if _level.isEnabledFor(logging.DEBUG):  # structlog makes a logger of its own before it looks at the level
+            log.debug(
+                "call.finished",
+                tenant=self._tenant,
+                agent=call.endpoint.agent,
+                operation=call.endpoint.operation,
+                status=reply.status,
+                duration_ms=round((time.perf_counter() - started) * 1000),
+                bytes=len(reply.body),
+            )
         return reply
 
     @contextmanager
@@ -143,11 +148,12 @@ class Transport:
             raise RemoteRejected(call.endpoint.operation, message, effect=Effect.NEVER_SENT)
 
     async def _exchange(self, method: str, call: Call, progress: Progress) -> Reply:
+        url = _parsed(call.endpoint.url)
         request = httpx.Request(
             method,
-            _parsed(call.endpoint.url),
-            headers={**call.headers, "Accept-Encoding": "identity", "User-Agent": f"erpsyncd/{__version__}"},
-            content=call.body,
+            url,
+            headers=_headers(method, call, url),
+            stream=httpx.ByteStream(call.body),
             extensions={"progress": progress},
         )
         progress.stage = Stage.HANDED_OVER
@@ -260,3 +266,9 @@ def _too_large(endpoint: Endpoint, limit: int) -> MalformedResponse:
 @lru_cache(maxsize=1024)
 def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
+
+
+def _headers(method: str, call: Call, url: httpx.URL) -> httpx.Headers:
+    """Return the headers of a request, in the order in which they leave."""
+    length = [("Content-Length", str(len(call.body)))] if call.body or method != "GET" else []
+    return httpx.Headers([("Host", url.netloc.decode("ascii")), *call.headers.items(), *_OURS, *length])

@@ -9,22 +9,21 @@ from erpsyncd.errors import NOT_HERE_FAULT
 from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.envelopes import services_namespace
 from erpsyncd.netserver.failures import FAILED_AUTHENTICATION, Fault, short_type
-from erpsyncd.netserver.xml_parsing import Element
-from erpsyncd.netserver.xml_values import is_blank, is_nil, namespace_of, read_bool
+from erpsyncd.netserver.xml_parsing import Element, Envelope
+from erpsyncd.netserver.xml_values import is_blank, is_nil, read_bool
 
 #: NetServer's own exceptions, as the text of a fault without details begins. Further in, they may be quotations.
 _TYPE_IN_TEXT = re.compile(r"(?:SuperOffice\.Exceptions\.)?So[A-Za-z]{1,60}Exception\b")
 
 
-def find_fault(envelope: Element, version: int) -> Fault | None:
+def find_fault(envelope: Envelope, version: int) -> Fault | None:
     """Return what went wrong, if the envelope says so in any of the ways there are.
 
     Raises:
         Unreadable: `Succeeded` is neither true nor false, or a header comes twice.
     """
-    soap = namespace_of(envelope)
-    for child in envelope.iterfind(f"{{{soap}}}Body/{{{soap}}}Fault"):
-        return _soap_fault(child)
+    if envelope.fault is not None:
+        return _soap_fault(envelope.fault)
     info = _header_part(envelope, "ExceptionInfo", version)
     chain = list(_exception_chain(info)) if info is not None else []
     if chain:
@@ -32,7 +31,7 @@ def find_fault(envelope: Element, version: int) -> Fault | None:
     return Fault() if succeeded(envelope, version) is False else None
 
 
-def succeeded(envelope: Element, version: int) -> bool | None:
+def succeeded(envelope: Envelope, version: int) -> bool | None:
     """Return what the header says in so many words; None where it does not.
 
     Raises:
@@ -42,8 +41,9 @@ def succeeded(envelope: Element, version: int) -> bool | None:
     return None if flag is None or is_blank(flag) else read_bool(flag)
 
 
-def _header_part(envelope: Element, name: str, version: int) -> Element | None:
-    found = envelope.findall(f"{{{namespace_of(envelope)}}}Header/{{{services_namespace(version)}}}{name}")
+def _header_part(envelope: Envelope, name: str, version: int) -> Element | None:
+    tag = f"{{{services_namespace(version)}}}{name}"
+    found = [part for part in envelope.header if part.tag == tag]
     if len(found) > 1:  # which of them would be meant?
         raise Unreadable(f"{name} comes twice")
     return found[0] if found else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Lock
 from typing import TypeAlias
 
@@ -17,6 +18,7 @@ from lxml import etree
 from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.charsets import decoded, is_known
 from erpsyncd.netserver.envelopes import SOAP11, SOAP12
+from erpsyncd.netserver.xml_vocabulary import Vocabulary
 
 Element: TypeAlias = etree._Element  # noqa: SLF001 -- lxml has no public name for the type of an element
 
@@ -30,6 +32,7 @@ _MAX_DECLARATION = 200
 _DECLARED = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml\s")
 _DECLARATION = re.compile(_DECLARED.pattern + rb"[^>]{0,180}\?>")
 _ENCODING = re.compile(rb"""\sencoding\s*=\s*["']([^"'>]{0,80})""")
+_ENVELOPES: dict[object, str] = {f"{{{soap}}}Envelope": f"{{{soap}}}" for soap in (SOAP11, SOAP12)}
 #: How XML in EBCDIC begins, which some builds of libxml2 read without being told.
 _EBCDIC = b"\x4c\x6f\xa7\x94"
 
@@ -62,9 +65,13 @@ class _ParsingThread:
                     thread.shutdown(wait=False)
 
 
-def _parsed(body: bytes) -> Element:
+def _parsed(body: bytes, parser: etree.XMLParser | None = None) -> Element:
     """Parse with a parser of this thread's own: one that is shared takes the names along."""
-    parser = etree.XMLParser(
+    return etree.fromstring(body, parser or _parser())
+
+
+def _parser() -> etree.XMLParser:
+    return etree.XMLParser(
         resolve_entities=False,
         load_dtd=False,
         no_network=True,
@@ -73,10 +80,12 @@ def _parsed(body: bytes) -> Element:
         remove_pis=True,
         collect_ids=False,
     )
-    return etree.fromstring(body, parser)
 
 
 _PARSING = _ParsingThread()
+#: For what may be parsed where it arrived.
+_PARSER = _parser()
+_VOCABULARY = Vocabulary()
 
 
 def parse_xml(body: bytes, content_type: str = "") -> Element:
@@ -89,7 +98,7 @@ def parse_xml(body: bytes, content_type: str = "") -> Element:
         if spelling.count(b"<") + spelling.count(b"=") > MAX_TAGS:
             raise Unreadable(f"more than {MAX_TAGS} tags and attributes")
         try:
-            root = _PARSING.parse(spelling)
+            root = _parsed(spelling, _PARSER) if _VOCABULARY.admits(spelling) else _PARSING.parse(spelling)
         except (etree.LxmlError, ValueError, LookupError):  # its message may quote the body
             continue
         if root.getroottree().docinfo.internalDTD is not None:
@@ -124,12 +133,30 @@ def _can_be_counted(body: bytes, declaration: bytes) -> bool:
     return named is None or is_known(named.group(1).decode("ascii", "replace"))
 
 
-def as_envelope(root: Element) -> Element:
-    """Return the same element, which is a SOAP envelope.
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A SOAP envelope, 1.1 or 1.2, taken apart."""
+
+    header: tuple[Element, ...]
+    body: tuple[Element, ...]
+    fault: Element | None
+
+
+def as_envelope(root: Element) -> Envelope:
+    """Return the parts of a SOAP envelope.
 
     Raises:
         Unreadable: it is none.
     """
-    if root.tag not in (f"{{{SOAP11}}}Envelope", f"{{{SOAP12}}}Envelope"):
+    namespace = _ENVELOPES.get(root.tag)
+    if namespace is None:
         raise Unreadable("this is not a SOAP envelope")
-    return root
+    header: list[Element] = []
+    bodies: list[tuple[Element, ...]] = []
+    for part in root:
+        if part.tag == f"{namespace}Header":
+            header += part
+        elif part.tag == f"{namespace}Body":
+            bodies.append(tuple(part))
+    fault = next((each for body in bodies for each in body if each.tag == f"{namespace}Fault"), None)
+    return Envelope(tuple(header), bodies[0] if bodies else (), fault)

@@ -13,23 +13,22 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.netserver.carriers import WHOLE, Carrier, Kind, Member, Unreadable
 from erpsyncd.netserver.envelopes import ARRAYS, services_namespace
 from erpsyncd.netserver.whole_answers import whole_element
-from erpsyncd.netserver.xml_parsing import Element
-from erpsyncd.netserver.xml_values import SPACE, is_nil, namespace_of, read_bool, read_int, read_long
+from erpsyncd.netserver.xml_parsing import Element, Envelope
+from erpsyncd.netserver.xml_values import SPACE, is_nil, read_bool, read_int, read_long
 
 T = TypeVar("T")
 _Reader: TypeAlias = Callable[[Element], Any]
 
 
-def read_reply(envelope: Element, carrier: Carrier[T], version: int) -> T:
+def read_reply(envelope: Envelope, carrier: Carrier[T], version: int) -> T:
     """Return what the body's one element holds.
 
     Raises:
         Unreadable: it is another operation's reply, or a member of it cannot be read.
     """
-    body = envelope.find(f"{{{namespace_of(envelope)}}}Body")
-    wrapper, *others = body if body is not None and len(body) else (None,)
-    if wrapper is None:
+    if not envelope.body:
         raise Unreadable("its body is empty")
+    wrapper, *others = envelope.body
     if wrapper.tag != f"{{{services_namespace(version)}}}{carrier.name}":
         raise Unreadable(f"its body is not a {carrier.name} of Services{version}")
     if any(other.tag == wrapper.tag for other in others):
@@ -45,8 +44,7 @@ def carrier_reader(carrier: Carrier[T], version: int) -> Callable[[Element], T]:
     readers: dict[str, tuple[str, _Reader]] = {}
 
     def read(element: Element) -> T:
-        values = dict(carrier.defaults)
-        came: set[str] = set()
+        came: dict[str, Any] = {}
         for child in element:
             found = readers.get(child.tag)
             if found is None:
@@ -54,15 +52,13 @@ def carrier_reader(carrier: Carrier[T], version: int) -> Callable[[Element], T]:
             name, read_member = found
             if name in came:  # two ids: which of them would be ours?
                 raise Unreadable(f"{name} comes twice")
-            came.add(name)
-            if not is_nil(child):
-                try:
-                    values[name] = read_member(child)
-                except Unreadable as problem:
-                    raise Unreadable(f"{name}: {problem}") from None
+            try:
+                came[name] = carrier.defaults[name] if is_nil(child) else read_member(child)
+            except Unreadable as problem:
+                raise Unreadable(f"{name}: {problem}") from None
         if carrier.kept_whole:
-            values[WHOLE] = whole_element(element)
-        return carrier.build(values)
+            came[WHOLE] = whole_element(element)
+        return carrier.build({**carrier.defaults, **came})
 
     for member in carrier.members:
         readers[f"{{{namespace}}}{member.name}"] = (member.name, _member_reader(member, carrier, version, read))

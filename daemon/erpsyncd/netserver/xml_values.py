@@ -11,6 +11,8 @@ from erpsyncd.netserver.xml_parsing import Element
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _INT = re.compile(r"[+-]?[0-9]{1,20}")
 _TRUE, _FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
+#: So many digits are always in range.
+_SHORT = 9
 #: What XML takes for blanks.
 SPACE = " \t\r\n"
 
@@ -32,6 +34,9 @@ def read_int(element: Element) -> int:
     Raises:
         Unreadable: it is none.
     """
+    text = element.text
+    if text is not None and len(text) <= _SHORT and text.isdecimal() and text.isascii():  # as almost all are written
+        return int(text)
     value = read_long(element)
     if not INT_MIN <= value <= INT_MAX:
         raise Unreadable("not a 32-bit integer")
@@ -56,14 +61,9 @@ def read_bool(element: Element) -> bool:
     Raises:
         Unreadable: it is none.
     """
-    text = (element.text or "").strip(SPACE)
-    if text.lower() in _TRUE:
+    text = (element.text or "").strip(SPACE).lower()
+    if text in _TRUE:
         return True
-    if text.lower() in _FALSE:
+    if text in _FALSE:
         return False
     raise Unreadable("neither true nor false")
-
-
-def namespace_of(element: Element) -> str:
-    """Return the namespace of an element's name."""
-    return str(element.tag).partition("}")[0].lstrip("{")
