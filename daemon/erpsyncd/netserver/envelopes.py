@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -43,17 +43,18 @@ def soap_action(operation: Operation[Any], version: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place in a template: what is written there, and the member's name for messages."""
+    """A place in a template: what is written there, the member's name for messages, and the text that follows."""
 
     name: str
     write: Callable[[str, Any], str]
+    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """An envelope with slots: `pieces` has one item more than `slots`."""
+    """An envelope: how it begins, and its slots."""
 
-    pieces: tuple[str, ...]
+    start: str
     slots: tuple[Slot, ...]
 
     def render(self, operation: str, values: tuple[Any, ...]) -> bytes:
@@ -62,11 +63,10 @@ class Template:
         Raises:
             RemoteRejected: with effect `never_sent`, a value cannot be carried; the message names its field.
         """
-        parts = [self.pieces[0]]
+        parts = [self.start]
         try:
-            for slot, value, piece in zip(self.slots, values, self.pieces[1:], strict=True):
-                parts.append(slot.write(slot.name, value))
-                parts.append(piece)
+            for slot, value in zip(self.slots, values, strict=True):
+                parts += slot.write(slot.name, value), slot.then
         except Unreadable as problem:
             raise RemoteRejected(operation, f"not sent: {one_line(str(problem))}", effect=Effect.NEVER_SENT) from None
         return "".join(parts).encode()
@@ -102,14 +102,15 @@ def _marks(member: Member) -> list[str | Slot]:
 
 
 def _compiled(marks: list[str | Slot]) -> Template:
-    pieces, slots = [""], []
+    start, slots = "", list[Slot]()
     for mark in marks:
         if isinstance(mark, Slot):
             slots.append(mark)
-            pieces.append("")
+        elif slots:
+            slots[-1] = replace(slots[-1], then=slots[-1].then + mark)
         else:
-            pieces[-1] += mark
-    return Template(tuple(pieces), tuple(slots))
+            start += mark
+    return Template(start, tuple(slots))
 
 
 def _escaped(name: str, text: str) -> str:

@@ -42,6 +42,7 @@ def carrier_reader(carrier: Carrier[T], version: int) -> Callable[[Element], T]:
     """Return a function that reads one carrier of ServicesNN; unknown elements are passed over."""
     namespace = services_namespace(version)
     readers: dict[str, tuple[str, _Reader]] = {}
+    defaults = carrier.defaults
 
     def read(element: Element) -> T:
         came: dict[str, Any] = {}
@@ -53,12 +54,12 @@ def carrier_reader(carrier: Carrier[T], version: int) -> Callable[[Element], T]:
             if name in came:  # two ids: which of them would be ours?
                 raise Unreadable(f"{name} comes twice")
             try:
-                came[name] = carrier.defaults[name] if is_nil(child) else read_member(child)
+                came[name] = defaults[name] if is_nil(child) else read_member(child)
             except Unreadable as problem:
                 raise Unreadable(f"{name}: {problem}") from None
         if carrier.kept_whole:
             came[WHOLE] = whole_element(element)
-        return carrier.build({**carrier.defaults, **came})
+        return carrier.build({**defaults, **came})
 
     for member in carrier.members:
         readers[f"{{{namespace}}}{member.name}"] = (member.name, _member_reader(member, carrier, version, read))

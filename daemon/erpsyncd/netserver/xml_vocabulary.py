@@ -44,11 +44,12 @@ class Vocabulary:
         tags = _TAG.findall(document, start)
         if len(tags) != document.count(b"<", start) or _OTHER_ENTITY.search(document) is not None:
             return False
+        if self._known.issuperset(tags):
+            return True
         new = set(tags) - self._known
-        if new:
-            size = sum(map(len, new)) + _PER_TAG * len(new)
-            if size > self._left or not all(map(_WHOLE_TAG.fullmatch, new)):
-                return False
-            self._left -= size
-            self._known |= new
+        size = sum(map(len, new)) + _PER_TAG * len(new)
+        if size > self._left or not all(map(_WHOLE_TAG.fullmatch, new)):
+            return False
+        self._left -= size
+        self._known |= new
         return True
