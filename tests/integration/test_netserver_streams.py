@@ -14,7 +14,7 @@ import pytest
 from certificates import Authority
 from erpsyncd.netserver import streams
 from erpsyncd.netserver.streams import READ_AHEAD, Stream, TcpStream, TlsStream
-from netserver_support import until
+from netserver_support import until as happened
 
 Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 MEGABYTES = 8 * 1024 * 1024
@@ -64,6 +64,11 @@ async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIte
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await listener.wait_closed()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        await happened(condition)
 
 
 def trusting(authority: Authority) -> ssl.SSLContext:

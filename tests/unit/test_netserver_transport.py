@@ -163,6 +163,18 @@ def test_progress_goes_forward() -> None:
         assert stage is progress.stage
 
 
+async def test_connecting_has_less_time_than_the_answer() -> None:
+    """What bounds connecting bounds nothing any more once the request leaves; the deadline goes on from the start."""
+    progress = Progress()
+    async with progress.bound(RemoteLimits(connect_seconds=5, deadline_seconds=20)) as bound:
+        connecting_ends = bound.when()
+        assert connecting_ends is not None
+
+        progress.leave()
+
+        assert connecting_ends + 15 == pytest.approx(bound.when())
+
+
 async def test_bugs_are_not_caught() -> None:
     """An error that is none of the network's passes through as it is."""
     wire = Wire(HasConnections=[ZeroDivisionError("a bug")])
