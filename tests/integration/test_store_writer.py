@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -44,8 +44,8 @@ def commits_failing(store: SqlStore) -> Iterator[None]:
     event.remove(store._database.engine, "commit", fail)
 
 
-@contextmanager
-def writer_held(store: SqlStore) -> Iterator[None]:
+@asynccontextmanager
+async def writer_held(store: SqlStore) -> AsyncIterator[None]:
     """Keep the writer busy, so that what is written meanwhile waits and shares a transaction."""
     began, go_on = threading.Event(), threading.Event()
 
@@ -53,13 +53,14 @@ def writer_held(store: SqlStore) -> Iterator[None]:
         began.set()
         assert go_on.wait(30)
 
-    held = store._writer._submit(wait, 0)
-    assert began.wait(30)
+    held = asyncio.create_task(store._writer.write(wait))
+    await asyncio.to_thread(began.wait, 30)
     try:
         yield
     finally:
         go_on.set()
-        assert held.exception(30) is None or isinstance(held.exception(), StoreError)
+        with suppress(StoreError):
+            await held
 
 
 async def waiting(store: SqlStore, count: int) -> None:
@@ -84,7 +85,7 @@ async def test_a_batch_has_an_end(store: SqlStore) -> None:
     """However many wait, nobody waits for all of them."""
     one = await begin(store, 1)
     with commits_counted(store) as commits:
-        with writer_held(store):
+        async with writer_held(store):
             tasks = [asyncio.create_task(store.renew(one.lease, now=NOW, seconds=60)) for _ in range(2 * MAX_BATCH + 1)]
             await waiting(store, len(tasks))
         await asyncio.gather(*tasks)
@@ -107,7 +108,7 @@ async def test_one_callers_error_does_not_undo_the_others(store: SqlStore) -> No
         raise ZeroDivisionError
 
     with commits_counted(store) as commits:
-        with writer_held(store):
+        async with writer_held(store):
             tasks = [
                 asyncio.create_task(coroutine)
                 for coroutine in (
@@ -133,7 +134,7 @@ async def test_a_failed_commit_fails_all_its_callers(store: SqlStore) -> None:
     intents = [await one.open(connection) for connection in due]
 
     with commits_failing(store):
-        with writer_held(store):
+        async with writer_held(store):
             tasks = [
                 asyncio.create_task(one.settle(connection, intent_id=intent, outcome=outcome(connection.key)))
                 for connection, intent in zip(due, intents, strict=True)
@@ -176,7 +177,7 @@ async def test_a_broken_connection_fails_the_whole_batch(store: SqlStore) -> Non
         connection.invalidate()
         raise StoreError("the server went away")
 
-    with writer_held(store):
+    async with writer_held(store):
         tasks = [
             asyncio.create_task(coroutine)
             for coroutine in (one.create(due[0]), store._writer.write(lose, order=one.tenant_id), one.create(due[1]))
@@ -193,7 +194,7 @@ async def test_who_is_cancelled_while_waiting_writes_nothing(store: SqlStore) ->
     """What has begun is finished all the same."""
     one = await begin(store, 1)
     (due,) = await one.due()
-    with writer_held(store):
+    async with writer_held(store):
         task = asyncio.create_task(one.create(due))
         await waiting(store, 1)
         task.cancel()
@@ -207,13 +208,14 @@ async def test_who_is_cancelled_while_waiting_writes_nothing(store: SqlStore) ->
 async def test_a_batch_of_cancelled_writes_is_no_transaction(store: SqlStore) -> None:
     """Nobody waits for it."""
     one = await begin(store, 1)
-    with commits_counted(store) as commits, writer_held(store):
-        task = asyncio.create_task(store.renew(one.lease, now=NOW, seconds=60))
-        await waiting(store, 1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    store.close()
+    with commits_counted(store) as commits:
+        async with writer_held(store):
+            task = asyncio.create_task(store.renew(one.lease, now=NOW, seconds=60))
+            await waiting(store, 1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        store.close()
 
     assert 1 == len(commits)
 
@@ -225,7 +227,7 @@ async def test_writes_run_in_the_order_of_their_tenants(store: SqlStore) -> None
     def note(number: int, _: Connection) -> None:
         ran.append(number)
 
-    with writer_held(store):
+    async with writer_held(store):
         tasks = [
             asyncio.create_task(store._writer.write(partial(note, number), order=number // 10))
             for number in (31, 11, 21, 12, 32)
@@ -240,7 +242,7 @@ async def test_closing_writes_what_waits(store: SqlStore) -> None:
     """After that, writing is refused."""
     one = await begin(store, 1)
     (due,) = await one.due()
-    with writer_held(store):
+    async with writer_held(store):
         task = asyncio.create_task(one.create(due))
         await waiting(store, 1)
         closing = asyncio.create_task(asyncio.to_thread(store._writer.close))

@@ -90,20 +90,21 @@ def trap_clock(trap: TrapDoor) -> None:
     wrap(clocks, "boot_seconds", around)
 
 
-def note_writes(transaction: Transaction) -> None:
-    """Let a transaction know what is written in it."""
-    from erpsyncd.store import settling  # noqa: PLC0415 -- after the clock
+def note_intents(transaction: Transaction) -> None:
+    """Let a transaction know which intents are written in it."""
+    from erpsyncd.store import intent_rows  # noqa: PLC0415 -- after the clock
 
     known: dict[int, Write] = {}
 
     def around_open(original: Any) -> Any:
-        def open_intent(connection: Any, lease: Any, **call: Any) -> int:
-            opened: int = original(connection, lease, **call)
-            known[opened] = Write(tenant_id=lease.tenant_id, key=call["stored"].key, change=call["kind"])
-            transaction.intents.append(known[opened])
+        def open_intents(connection: Any, openings: Any) -> Any:
+            opened = original(connection, openings)
+            for intent_id, one in zip(opened, openings, strict=True):
+                known[intent_id] = Write(tenant_id=one.lease.tenant_id, key=one.stored.key, change=one.kind)
+                transaction.intents.append(known[intent_id])
             return opened
 
-        return open_intent
+        return open_intents
 
     def around_resend(original: Any) -> Any:
         def resend_intent(connection: Any, lease: Any, intent_id: int, **call: Any) -> None:
@@ -113,20 +114,27 @@ def note_writes(transaction: Transaction) -> None:
 
         return resend_intent
 
+    wrap(intent_rows, "open_intents", around_open)
+    wrap(intent_rows, "resend_intent", around_resend)
+
+
+def note_outcomes(transaction: Transaction) -> None:
+    """Let a transaction know which outcomes are written in it."""
+    from erpsyncd.store import settling  # noqa: PLC0415 -- after the clock
+
     def around_settle(original: Any) -> Any:
-        def settle(connection: Any, lease: Any, **call: Any) -> None:
-            original(connection, lease, **call)
-            outcome, intent_id = call["outcome"], call["intent_id"]
-            if intent_id is not None:
-                written = transaction.recovered if outcome is None else transaction.outcomes
-                change = "" if outcome is None else outcome.change
-                written.append(Write(tenant_id=lease.tenant_id, key=call["stored"].key, change=change))
+        def settle_all(connection: Any, settlements: Any) -> Any:
+            settled = original(connection, settlements)
+            for one in settlements:
+                if one.intent_id is not None:
+                    written = transaction.recovered if one.outcome is None else transaction.outcomes
+                    change = "" if one.outcome is None else one.outcome.change
+                    written.append(Write(tenant_id=one.lease.tenant_id, key=one.stored.key, change=change))
+            return settled
 
-        return settle
+        return settle_all
 
-    wrap(settling, "open_intent", around_open)
-    wrap(settling, "resend_intent", around_resend)
-    wrap(settling, "settle", around_settle)
+    wrap(settling, "settle_all", around_settle)
 
 
 def trap_transactions(trap: TrapDoor, transaction: Transaction) -> None:
@@ -152,9 +160,9 @@ def trap_transactions(trap: TrapDoor, transaction: Transaction) -> None:
         return write
 
     def around_attempt(original: Any) -> Any:
-        def attempt(group: writer.GroupCommitWriter, connection: Any, waiting: Any) -> None:
+        def attempt(group: writer.GroupCommitWriter, connection: Any, together: Any) -> None:
             trap.arrive(Point.BATCH_BEGUN, *transaction.writes)
-            original(group, connection, waiting)
+            original(group, connection, together)
 
         return attempt
 
@@ -258,7 +266,8 @@ def main() -> None:
     sign_requests()
     trap_clock(trap)
     transaction = Transaction()
-    note_writes(transaction)
+    note_intents(transaction)
+    note_outcomes(transaction)
     trap_transactions(trap, transaction)
     trap_wire(trap)
     trap_reports(trap)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from erpsyncd.domain.connections import ConnectionSpec
 from erpsyncd.domain.fingerprints import Fingerprinter, changed_fields
@@ -23,6 +28,31 @@ SPEC = ConnectionSpec(
 def test_a_fingerprint_is_stable() -> None:
     """The stored form must never change: it would make every connection look changed."""
     assert FINGERPRINTER.of_text("display_name", '"Norway"') == "48aLkkqhKsC8EPjsZ8Yifw"
+
+
+@given(key=st.binary(min_size=1, max_size=100), purpose=st.text(), content=st.text())
+def test_a_fingerprint_is_an_hmac(key: bytes, purpose: str, content: str) -> None:
+    """However the hashes are prepared; the standard library says the same."""
+    message = f"{len(purpose)}:{purpose}{content}".encode()
+    digest = base64.urlsafe_b64encode(hmac.digest(key, message, "sha256")[:16]).rstrip(b"=").decode()
+
+    assert digest == Fingerprinter(key).of_text(purpose, content)
+
+
+@given(
+    number=st.integers(),
+    name=st.text(st.characters(exclude_categories=["Cs"])),
+    active=st.booleans(),
+    groups=st.lists(st.integers()).map(tuple),
+)
+def test_plain_fields_count_as_json(number: int, name: str, active: bool, groups: tuple[int, ...]) -> None:  # noqa: FBT001 -- hypothesis gives it by name
+    """As they did when stores took their first fingerprints."""
+    spec = replace(SPEC, erp_connector_id=number, display_name=name, active=active, user_group_access_ids=groups)
+    prints = FINGERPRINTER.of_spec(spec)
+
+    assert {
+        field: FINGERPRINTER.of_text(field, json.dumps(value)) for field, value in spec.plain_fields.items()
+    }.items() <= prints.items()
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,11 @@ class Recorder:
     progress: Progress = field(default_factory=Unwatched)
     outcomes: list[Outcome] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    _log: structlog.stdlib.BoundLogger = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Get the logger that outcomes go to once: to get it anew for each would cost more than to write it."""
+        self._log = log.bind()
 
     async def open_intent(
         self,
@@ -119,6 +124,7 @@ class Recorder:
     def report(self, outcome: Outcome, *, erp_connection_id: int | None = None) -> None:
         """Put a connection's outcome into the report and the log."""
         self._keep(outcome)
+        log = self._log
         event = {"tenant": outcome.tenant, "key": outcome.key, "change": outcome.change}
         if outcome.status in APPLIED:
             log.info("connection.applied", **event, erp_connection_id=erp_connection_id, fields=list(outcome.fields))

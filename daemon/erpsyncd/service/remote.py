@@ -58,14 +58,16 @@ class LeaseHolder:
         Raises:
             LeaseLost: another process has the tenant now.
         """
-        seconds = self.policy.lease.total_seconds()
-        budget = self.policy.call_budget.total_seconds()
+        if self._covers(self.clock()):
+            return
         async with self._renewing:
             asked_at = self.clock()
-            if asked_at + budget <= self.taken_at + seconds:
-                return
-            await self.store.renew(self.lease, now=self.now(), seconds=seconds)
-            self.taken_at = asked_at
+            if not self._covers(asked_at):
+                await self.store.renew(self.lease, now=self.now(), seconds=self.policy.lease.total_seconds())
+                self.taken_at = asked_at
+
+    def _covers(self, moment: float) -> bool:
+        return moment + self.policy.call_budget.total_seconds() <= self.taken_at + self.policy.lease.total_seconds()
 
     def departure(self) -> StillAllowed:
         """Return what says, from now on, whether a request that was prepared now may still leave."""
@@ -95,6 +97,9 @@ class Remote:
     """Set when the process is about to end: nothing new is begun."""
 
     _listed: tuple[ListedConnection, ...] | None = None
+    _seen: frozenset[int] = frozenset()
+    """The ids in it. One set for all creates: to make it for each would cost them the size of the tenant."""
+
     _list_error: PermanentRemoteError | None = None
     _by_name: dict[str, list[ListedConnection]] = field(default_factory=lambda: defaultdict(list))
     _owned: set[int] = field(default_factory=set)
@@ -180,6 +185,7 @@ class Remote:
                     self._list_error = exc  # asking again for each connection would not make it better
                     raise
                 owned = await self.store.owned_ids(self.tenant_id)
+                self._seen = frozenset(item.erp_connection_id for item in self._listed)
                 for item in self._listed:
                     ours = is_owned(item.erp_connection_id, item.connection_id, owned)
                     if ours is not False:
@@ -192,7 +198,8 @@ class Remote:
 
     async def seen_ids(self) -> frozenset[int]:
         """Return the ids in the tenant's list."""
-        return frozenset(item.erp_connection_id for item in await self.listed())
+        await self.listed()
+        return self._seen
 
     @property
     def is_stopped(self) -> bool:

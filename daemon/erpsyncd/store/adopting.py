@@ -9,9 +9,10 @@ from sqlalchemy import Connection, select
 from erpsyncd.domain.documents import Document
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.results import Verdict
-from erpsyncd.store import drifting, importing, leases, settling
+from erpsyncd.store import drifting, importing, leases
 from erpsyncd.store.rows import read_connection, select_connections
 from erpsyncd.store.sealing import Sealer
+from erpsyncd.store.settling import Settlement, settle_all
 from erpsyncd.store.tables import connections
 
 
@@ -31,7 +32,8 @@ def adopt(
     (entry,) = document.connections
     query = select_connections(connections.c.tenant_id == lease.tenant_id, connections.c.key == entry.key)
     stored = read_connection(connection.execute(query).one(), sealer)
-    settling.settle(connection, lease, run_id=0, stored=stored, verdict=verdict, outcome=None, intent_id=None, at=at)
+    settlement = Settlement(lease=lease, run_id=0, stored=stored, verdict=verdict, outcome=None, intent_id=None, at=at)
+    settle_all(connection, (settlement,))
 
 
 def adopt_drift(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, union, update
 
 from erpsyncd.domain.connections import ConnectionRowId, FieldValue, State, StoredConnection
 from erpsyncd.domain.drift import Decision, DecisionKind, Drift, DriftKind, KnownDrift, drift_in_words
@@ -131,6 +131,18 @@ def drifting_rows(connection: Connection, tenant_id: TenantId, *, enforced: bool
         drifted if enforced else decided,
     )
     return sorted(connection.execute(query), key=lambda row: str(row.key))
+
+
+_FOUND, _DECIDED = (
+    select(table.c.connection_id).where(table.c.connection_id.in_(bindparam("row_ids", expanding=True)))
+    for table in (drifts, drift_decisions)
+)
+_CONCERNED = union(_FOUND, _DECIDED)
+
+
+def concerned(connection: Connection, row_ids: Collection[ConnectionRowId]) -> frozenset[ConnectionRowId]:
+    """Return which of these connections a drift was found in, or a decision about one is known of."""
+    return frozenset(connection.execute(_CONCERNED, {"row_ids": row_ids}).scalars())
 
 
 def settled(

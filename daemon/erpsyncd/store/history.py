@@ -17,6 +17,8 @@ from erpsyncd.store.tables import outcomes, runs
 #: `runs.status` of a run whose process died; the other words are `RunStatus`.
 INTERRUPTED = "interrupted"
 
+_INSERT = insert(outcomes)
+
 _Mark: TypeAlias = tuple[str, str | None, str | None, str]
 
 
@@ -48,7 +50,8 @@ def finish_run(connection: Connection, report: RunReport, *, finished_at: dateti
         )
     )
     if not report.dry_run:
-        insert_outcomes(connection, report.run_id, _unrecorded(connection, report), finished_at)
+        missing = _unrecorded(connection, report)
+        insert_outcomes(connection, ((report.run_id, outcome, finished_at) for outcome in missing))
 
 
 def mark_interrupted(connection: Connection) -> None:
@@ -56,11 +59,11 @@ def mark_interrupted(connection: Connection) -> None:
     connection.execute(update(runs).where(runs.c.status.is_(None)).values(status=INTERRUPTED))
 
 
-def insert_outcomes(connection: Connection, run_id: int, happened: Iterable[Outcome], at: datetime) -> None:
-    """Add outcomes to a run."""
-    rows = [_outcome_values(outcome, run_id, at) for outcome in happened]
+def insert_outcomes(connection: Connection, happened: Iterable[tuple[int, Outcome, datetime]]) -> None:
+    """Add outcomes to runs, whose numbers stand before them, with the moments at which they came."""
+    rows = [_outcome_values(outcome, run_id, at) for run_id, outcome, at in happened]
     if rows:
-        connection.execute(insert(outcomes), rows)
+        connection.execute(_INSERT, rows)
 
 
 def _unrecorded(connection: Connection, report: RunReport) -> list[Outcome]:

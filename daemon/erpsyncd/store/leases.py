@@ -8,11 +8,11 @@ On PostgreSQL several machines share the store, and only the server's clock coun
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal, or_, select, update
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.intents import Lease
@@ -70,6 +70,34 @@ def check(connection: Connection, lease: Lease) -> None:
     held = select(tenants.c.id).where(*_current(lease)).with_for_update(key_share=True)
     if connection.execute(held).one_or_none() is None:
         raise lost(lease)
+
+
+#: In the order in which every transaction locks tenants.
+_LOCKED = (
+    select(tenants.c.id, tenants.c.lease_owner, tenants.c.lease_fence)
+    .where(tenants.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(tenants.c.id)
+    .with_for_update(key_share=True)
+)
+
+
+def check_all(connection: Connection, held: Collection[Lease]) -> None:
+    """Make sure that all of these leases are current, and keep them so until this transaction ends.
+
+    Raises:
+        LeaseLost: one is not.
+    """
+    rows = connection.execute(_LOCKED, {"ids": sorted({lease.tenant_id for lease in held})})
+    current = {row_id: (owner, fence) for row_id, owner, fence in rows}
+    for lease in held:
+        if current.get(lease.tenant_id) != (lease.owner, lease.fence):
+            raise lost(lease)
+
+
+def lock(connection: Connection, tenant_ids: Collection[TenantId]) -> None:
+    """Lock what a transaction is going to check the leases of, before it does that in an order of its own."""
+    if connection.dialect.name != "sqlite" and len(tenant_ids) > 1:
+        connection.execute(_LOCKED, {"ids": sorted(tenant_ids)})
 
 
 def holder(connection: Connection, tenant_id: TenantId, *, now: datetime) -> str | None:

@@ -18,12 +18,14 @@ from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.sessions import KeptSession
 from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Tenant, TenantId
-from erpsyncd.store import adopting, check_rows, due, history, leases, references, settling, syncing
+from erpsyncd.store import adopting, check_rows, due, history, intent_rows, leases, references, settling, syncing
+from erpsyncd.store.intent_rows import Opening
 from erpsyncd.store.pass_looks import LookOperations
 from erpsyncd.store.pass_names import NameOperations
 from erpsyncd.store.rows import read_connection, read_tenant, select_tenants
 from erpsyncd.store.schema import refuse_if_not_current
 from erpsyncd.store.sessions import remember_session
+from erpsyncd.store.settling import Settlement
 from erpsyncd.store.snapshots import write_snapshot
 
 
@@ -90,7 +92,7 @@ class PassOperations(NameOperations, LookOperations):
 
         def write(connection: Connection) -> None:
             if leases.release(connection, lease):
-                settling.forget_listings(connection, lease.tenant_id)
+                intent_rows.forget_listings(connection, lease.tenant_id)
 
         await self._write(lease, write)
 
@@ -198,17 +200,13 @@ class PassOperations(NameOperations, LookOperations):
             sealer = await self._sealer()
             kept = None if snapshot is None else write_snapshot(snapshot, sealer, lease.tenant_id, connection.id)
             careful = {"step": step, "snapshot": kept}
-        return await self._write(
-            lease,
-            lambda transaction: settling.open_intent(
-                transaction, lease, run_id=run_id, stored=connection, kind=kind, seen=seen, sent=sent, **careful
-            ),
-        )
+        opening = Opening(lease=lease, run_id=run_id, stored=connection, kind=kind, seen=seen, sent=sent, **careful)
+        return await self._writer.write_together(intent_rows.open_intents, opening, order=lease.tenant_id)
 
     async def resend_intent(self, lease: Lease, intent_id: int, *, sent: Moment, step: Step | None = None) -> None:
         """Give an open intent a new time of sending; of a careful save also the step that is about to be made."""
         await self._write(
-            lease, lambda transaction: settling.resend_intent(transaction, lease, intent_id, sent=sent, step=step)
+            lease, lambda transaction: intent_rows.resend_intent(transaction, lease, intent_id, sent=sent, step=step)
         )
 
     async def settle(
@@ -223,19 +221,16 @@ class PassOperations(NameOperations, LookOperations):
         at: datetime,
     ) -> None:
         """Record what became of a connection. What the verdict leaves out (its ids, `applied`) is kept."""
-        await self._write(
-            lease,
-            lambda transaction: settling.settle(
-                transaction,
-                lease,
-                run_id=run_id,
-                stored=connection,
-                verdict=verdict,
-                outcome=outcome,
-                intent_id=intent_id,
-                at=at,
-            ),
+        settlement = Settlement(
+            lease=lease,
+            run_id=run_id,
+            stored=connection,
+            verdict=verdict,
+            outcome=outcome,
+            intent_id=intent_id,
+            at=at,
         )
+        await self._writer.write_together(settling.settle_all, settlement, order=lease.tenant_id)
 
     async def adopt(self, lease: Lease, document: Document, verdict: Verdict, *, at: datetime) -> None:
         """Put a document with one connection of the tenant into the store, and record a verdict on it."""

@@ -1,151 +1,92 @@
-"""What a pass writes about a connection: that a call is about to be made, and what became of it."""
+"""What became of connections: their rows, their outcomes and the end of their intents are one write."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, delete, select, update
 
-from erpsyncd.domain.careful import Step
 from erpsyncd.domain.connections import ConnectionRowId, State, StoredConnection
-from erpsyncd.domain.intents import Lease, Moment
-from erpsyncd.domain.results import APPLIED, ChangeKind, Outcome, Verdict
-from erpsyncd.domain.tenants import TenantId
-from erpsyncd.errors import NotTried
+from erpsyncd.domain.intents import Lease
+from erpsyncd.domain.results import APPLIED, Outcome, Verdict
 from erpsyncd.store import drifting, leases, syncing
 from erpsyncd.store.history import insert_outcomes
-from erpsyncd.store.rows import Values, incomplete_values, inserted_id
-from erpsyncd.store.sealing import StoredTemplate
-from erpsyncd.store.tables import connections, intents, listings
+from erpsyncd.store.rows import Values, incomplete_values
+from erpsyncd.store.tables import connections, intents
 
 #: States that say there is nothing left to complain about.
 _CONTENT = (State.IN_SYNC, State.DELETED)
 
+#: What is no longer known of a connection that does not exist in its tenant.
+FORGOTTEN: Values = {"erp_connection_id": None, "connection_id": None, "applied": {}}
 
-def open_intent(
-    connection: Connection,
-    lease: Lease,
-    *,
-    run_id: int,
-    stored: StoredConnection,
-    kind: ChangeKind,
-    seen: frozenset[int],
-    sent: Moment,
-    step: Step | None = None,
-    snapshot: StoredTemplate | None = None,
-) -> int:
-    """Record that a write call is about to be made; return the intent's id.
-
-    Raises:
-        LeaseLost: the lease is not current.
-        NotTried: the connection was removed, or is wanted absent instead of present or the other way round,
-            since it was read: nothing may be sent for it.
-    """
-    leases.check(connection, lease)
-    marked = connection.execute(
-        update(connections)
-        .where(
-            connections.c.id == stored.id,
-            connections.c.tenant_id == lease.tenant_id,
-            connections.c.present == stored.present,
-        )
-        .values(state=State.IN_FLIGHT.value, updated_at=sent.at)
-    )
-    if marked.rowcount == 0:
-        raise NotTried(
-            f"{stored.key!r} was removed here, or marked otherwise, while this pass worked on it; nothing was sent"
-        )
-    opened = connection.execute(
-        insert(intents).values(
-            tenant_id=lease.tenant_id,
-            connection_id=stored.id,
-            run_id=run_id,
-            kind=kind.value,
-            erp_connector_id=stored.template.erp_connector_id,
-            display_name=stored.template.display_name,
-            step=step and step.value,
-            snapshot=snapshot,
-            listing_id=_keep_listing(connection, lease.tenant_id, seen) if seen else None,
-            **_sent(sent),
-        )
-    )
-    return inserted_id(opened)
+_AS_IT_IS = select(connections.c.id, connections.c.tenant_id, connections.c.revision, connections.c.present).where(
+    connections.c.id.in_(bindparam("row_ids", expanding=True))
+)
+_END = delete(intents).where(intents.c.id == bindparam("intent_id"), intents.c.connection_id == bindparam("row_id"))
 
 
-def resend_intent(
-    connection: Connection, lease: Lease, intent_id: int, *, sent: Moment, step: Step | None = None
-) -> None:
-    """Give an open intent a new time of sending, and of a careful save the step that is about to be made.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of a connection. What the verdict leaves out (its ids, `applied`) is kept."""
+
+    lease: Lease
+    run_id: int
+    stored: StoredConnection
+    verdict: Verdict
+    outcome: Outcome | None
+    intent_id: int | None
+    at: datetime
+
+
+def settle_all(connection: Connection, settlements: Sequence[Settlement]) -> Sequence[None]:
+    """Record what became of connections. One that was removed meanwhile still has its outcome in the run.
 
     Raises:
-        LeaseLost: the lease is not current.
+        LeaseLost: a lease is not current.
     """
-    leases.check(connection, lease)
-    again = _sent(sent) | ({} if step is None else {"step": step.value})
-    connection.execute(
-        update(intents).where(intents.c.id == intent_id, intents.c.tenant_id == lease.tenant_id).values(**again)
-    )
+    leases.check_all(connection, {one.lease for one in settlements})
+    _write_rows(connection, settlements)
+    insert_outcomes(connection, ((one.run_id, one.outcome, one.at) for one in settlements if one.outcome is not None))
+    saved = {one.lease.tenant_id for one in settlements if one.outcome is not None and one.outcome.status in APPLIED}
+    if saved:
+        syncing.saved(connection, saved)
+    ended = [{"intent_id": one.intent_id, "row_id": one.stored.id} for one in settlements if one.intent_id is not None]
+    if ended:
+        connection.execute(_END, ended)
+    return [None] * len(settlements)
 
 
-def settle(
-    connection: Connection,
-    lease: Lease,
-    *,
-    run_id: int,
-    stored: StoredConnection,
-    verdict: Verdict,
-    outcome: Outcome | None,
-    intent_id: int | None,
-    at: datetime,
-) -> None:
-    """Record what became of a connection. One that was removed meanwhile still has its outcome in the run.
-
-    Raises:
-        LeaseLost: the lease is not current.
-    """
-    leases.check(connection, lease)
-    row = connection.execute(
-        select(connections.c.revision, connections.c.present).where(
-            connections.c.id == stored.id, connections.c.tenant_id == lease.tenant_id
-        )
-    ).one_or_none()
-    if row is not None:
-        values = _settled(verdict, outcome)
-        if row.revision != stored.revision:
-            values |= _overtaken(verdict, present=row.present)
-        drifted = drifting.settled(connection, stored.id, verdict, outcome, at=at)
-        if values["state"] == State.IN_SYNC.value:
-            values |= drifted
+def _write_rows(connection: Connection, settlements: Sequence[Settlement]) -> None:
+    row_ids = [one.stored.id for one in settlements]
+    rows = {row.id: row for row in connection.execute(_AS_IT_IS, {"row_ids": row_ids})}
+    drifted = drifting.concerned(connection, row_ids)
+    written: defaultdict[tuple[str, ...], list[Values]] = defaultdict(list)
+    for one in settlements:
+        row = rows.get(one.stored.id)
+        if row is None or row.tenant_id != one.lease.tenant_id:
+            continue
+        values = _settled(one.verdict, one.outcome)
+        if row.revision != one.stored.revision:
+            values |= _overtaken(one.verdict, present=row.present)
+        if one.stored.id in drifted:
+            values |= _drifted(connection, one, values)
         if row.present and values["state"] == State.PENDING.value:
-            values |= _incomplete(connection, stored.id)
-        connection.execute(update(connections).where(connections.c.id == stored.id).values(**values, updated_at=at))
-    if outcome is not None:
-        insert_outcomes(connection, run_id, (outcome,), at)
-        if outcome.status in APPLIED:
-            syncing.saved(connection, lease.tenant_id)
-    if intent_id is not None:
-        connection.execute(delete(intents).where(intents.c.id == intent_id, intents.c.connection_id == stored.id))
+            values |= _incomplete(connection, one.stored.id)
+        written[tuple(values)].append({**values, "updated_at": one.at, "row_id": one.stored.id})
+    for names, together in written.items():
+        connection.execute(_update_of(names), together)
 
 
-def forget_listings(connection: Connection, tenant_id: TenantId) -> None:
-    """Delete the listings that no open intent needs any more."""
-    connection.execute(
-        delete(listings).where(
-            listings.c.tenant_id == tenant_id, ~exists().where(intents.c.listing_id == listings.c.id)
-        )
-    )
-
-
-def _sent(sent: Moment) -> Values:
-    uptime = sent.uptime
-    return {
-        "sent_at": sent.at,
-        "sent_boot_id": uptime and uptime.boot_id,
-        "sent_uptime": uptime and uptime.seconds,
-    }
+@lru_cache(maxsize=64)
+def _update_of(names: tuple[str, ...]) -> Update:
+    """Return the statement that writes these columns of many rows."""
+    values: Values = {name: bindparam(name) for name in (*names, "updated_at")}
+    return update(connections).where(connections.c.id == bindparam("row_id")).values(values)
 
 
 def _settled(verdict: Verdict, outcome: Outcome | None) -> Values:
@@ -178,27 +119,12 @@ def _overtaken(verdict: Verdict, *, present: bool) -> Values:
     return {"state": State.PENDING.value, "attempts": 0, "next_attempt_at": None}
 
 
+def _drifted(connection: Connection, one: Settlement, values: Values) -> Values:
+    """Return what is different where a look found drift before."""
+    drifted = drifting.settled(connection, one.stored.id, one.verdict, one.outcome, at=one.at)
+    return drifted if values["state"] == State.IN_SYNC.value else {}
+
+
 def _incomplete(connection: Connection, row_id: ConnectionRowId) -> Values:
     query = select(connections.c.config_fields).where(connections.c.id == row_id)
     return incomplete_values(connection.execute(query).scalar_one())
-
-
-#: What is no longer known of a connection that does not exist in its tenant.
-FORGOTTEN: Values = {"erp_connection_id": None, "connection_id": None, "applied": {}}
-
-
-@lru_cache(maxsize=64)
-def _digest(seen: frozenset[int]) -> str:
-    """Return a name for a set of ids. All creates of a pass share one set, so it is computed once."""
-    return hashlib.sha256(json.dumps(sorted(seen)).encode()).hexdigest()
-
-
-def _keep_listing(connection: Connection, tenant_id: TenantId, seen: frozenset[int]) -> int:
-    digest = _digest(seen)
-    found: int | None = connection.execute(
-        select(listings.c.id).where(listings.c.tenant_id == tenant_id, listings.c.digest == digest)
-    ).scalar_one_or_none()
-    if found is not None:
-        return found
-    kept = connection.execute(insert(listings).values(tenant_id=tenant_id, digest=digest, ids=sorted(seen)))
-    return inserted_id(kept)

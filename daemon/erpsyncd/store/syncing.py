@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from collections.abc import Collection
+
+from sqlalchemy import Connection, bindparam, select, update
 
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.tenants import TenantId
 from erpsyncd.store import leases
 from erpsyncd.store.tables import tenants
 
+#: Noted once: a tenant's row is not written with every save.
+_NOTED = (
+    update(tenants)
+    .where(
+        tenants.c.id.in_(bindparam("ids", expanding=True)),
+        tenants.c.sync_all_after_save,
+        ~tenants.c.sync_all_due,
+    )
+    .values(sync_all_due=True)
+)
 
-def saved(connection: Connection, tenant_id: TenantId) -> None:
-    """Note that something was saved; it counts where the tenant wants a SyncAll after that."""
-    wanted = (tenants.c.id == tenant_id, tenants.c.sync_all_after_save, ~tenants.c.sync_all_due)
-    connection.execute(update(tenants).where(*wanted).values(sync_all_due=True))
+
+def saved(connection: Connection, tenant_ids: Collection[TenantId]) -> None:
+    """Note that something was saved in tenants; it counts where one wants a SyncAll after that."""
+    connection.execute(_NOTED, {"ids": sorted(tenant_ids)})
 
 
 def is_due(connection: Connection, tenant_id: TenantId) -> bool:

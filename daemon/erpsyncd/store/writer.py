@@ -1,9 +1,9 @@
 """Group commit: what many coroutines want to write at one moment shares one transaction and one fsync.
 
-One thread takes whatever waits, runs each write inside a savepoint of its own, commits once and only then
-lets the callers go on. A write that fails (a lost lease, say) is rolled back alone; a commit that fails
-fails everybody in it. Whether such a commit can be found on disk later is not known: nobody may go on as if it could,
-nor as if it could not.
+One thread takes whatever waits, runs it inside savepoints, commits once and only then lets the callers go on.
+Writes of one kind share their statements too; where that fails, each runs again by itself. So a write that fails
+(a lost lease, say) is rolled back alone; a commit that fails fails everybody in it. Whether such a commit can be
+found on disk later is not known: nobody may go on as if it could, nor as if it could not.
 """
 
 from __future__ import annotations
@@ -11,39 +11,50 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
 from erpsyncd.domain.watching import CommitWatcher
 from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
+from erpsyncd.store import leases
 from erpsyncd.store.database import Database
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Write: TypeAlias = Callable[[Connection], T]
+
+Together: TypeAlias = Callable[[Connection, Sequence[Item]], Sequence[T]]
+"""Writes several of one kind, whole or not at all, and returns a result for each. What it raises for one item
+that it is given alone is that item's error."""
 
 #: So long may a transaction wait for its next statement; after that a PostgreSQL server ends it. It has locked its
 #: tenants' rows, and a process that stands still, or a machine that is gone, would keep them longer than any lease.
 IDLE_SECONDS = 30.0
 
-#: So many share a transaction at most: enough that fsync costs nothing, few enough that nobody waits long.
+#: So many share a transaction at most: enough that fsync costs nothing, few enough that nobody waits long, and that
+#: all fit into the parameters of one statement.
 MAX_BATCH = 256
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Waiting:
-    write: Write[Any]
+    together: Together[Any, Any]
+    item: Any
     order: int
-    future: Future[Any] = field(default_factory=Future)
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
     result: Any = None
     error: Exception | None = None
 
     def settle(self) -> None:
-        """Let the caller go on."""
+        """Let the caller go on, unless he went away."""
+        if self.future.done():
+            return
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
@@ -59,6 +70,8 @@ class GroupCommitWriter:
         self._database = database
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
+        self._waking = False
+        self._ready = False
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -73,7 +86,18 @@ class GroupCommitWriter:
         Raises:
             DaemonError: what the write raised, or that nothing could be committed.
         """
-        result: T = await asyncio.wrap_future(self._submit(write, order))
+        result: T = await self._submit(_alone, write, order)
+        return result
+
+    async def write_together(self, together: Together[Item, T], item: Item, *, order: int) -> T:
+        """Write an item together with whatever else of its kind waits, and return its result once that is on disk.
+
+        Otherwise as `write`. What waits at one moment has no order by kind.
+
+        Raises:
+            DaemonError: as `write`.
+        """
+        result: T = await self._submit(together, item, order)
         return result
 
     def close(self) -> None:
@@ -84,8 +108,10 @@ class GroupCommitWriter:
         if self._thread is not None:
             self._thread.join()
 
-    def _submit(self, write: Write[Any], order: int) -> Future[Any]:
-        waiting = _Waiting(write=write, order=order)
+    def _submit(self, together: Together[Any, Any], item: Any, order: int) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        waiting = _Waiting(together=together, item=item, order=order, loop=loop, future=future)
         with self._changed:
             if self._closed:
                 raise StoreError("the store is closed")
@@ -93,8 +119,17 @@ class GroupCommitWriter:
                 self._thread = threading.Thread(target=self._run, name="erpsyncd-writer", daemon=True)
                 self._thread.start()
             self._waiting.append(waiting)
+            if not self._waking:
+                # Not at once: whoever else has his turn now, as all have who were let go on together, joins in.
+                self._waking = True
+                loop.call_soon(self._wake)
+        return future
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._waking = False
+            self._ready = bool(self._waiting)
             self._changed.notify()
-        return waiting.future
 
     def _run(self) -> None:
         while batch := self._next_batch():
@@ -103,40 +138,79 @@ class GroupCommitWriter:
     def _next_batch(self) -> list[_Waiting]:
         """Wait for writes; return an empty list when there will be none any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            return [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+            self._changed.wait_for(lambda: self._ready or self._closed)
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+            self._ready = bool(self._waiting)
+            return batch
 
     def _commit(self, batch: list[_Waiting]) -> None:
         """Settle a batch. Whoever was cancelled before his turn is left out."""
-        turn = [waiting for waiting in batch if waiting.future.set_running_or_notify_cancel()]
+        turn = sorted((one for one in batch if not one.future.cancelled()), key=lambda one: one.order)
         if not turn:
             return
         committing, started = False, time.perf_counter()
         try:
             with self._database.write() as connection:
                 _limit_idling(connection)
-                for waiting in sorted(turn, key=lambda waiting: waiting.order):
-                    self._attempt(connection, waiting)
+                groups = list(_groups(turn))
+                if len(groups) < len(turn):
+                    leases.lock(connection, {waiting.order for waiting in turn})
+                for group in groups:
+                    self._attempt(connection, group)
                 committing = True
         except Exception as exc:  # noqa: BLE001 -- whatever it is belongs to the callers, and the thread must live
             for waiting in turn:
                 waiting.error = _not_committed(exc, committing=committing)
         self.on_commit(time.perf_counter() - started)
-        for waiting in turn:
-            waiting.settle()
+        _settle(turn)
 
-    def _attempt(self, connection: Connection, waiting: _Waiting) -> None:
-        """Run one write in its own savepoint. Only what breaks the whole transaction is raised."""
+    def _attempt(self, connection: Connection, group: list[_Waiting]) -> None:
+        """Run writes of one kind in a savepoint of their own. Only what breaks the whole transaction is raised."""
         savepoint = connection.begin_nested()
         try:
             with self._database.errors_translated():
-                waiting.result = waiting.write(connection)
+                results = group[0].together(connection, [waiting.item for waiting in group])
                 savepoint.commit()
         except Exception as exc:
             if connection.invalidated:
                 raise
             savepoint.rollback()
-            waiting.error = exc
+            if len(group) == 1:
+                group[0].error = exc
+            else:  # one of them is the reason, and only that one fails
+                for waiting in group:
+                    self._attempt(connection, [waiting])
+            return
+        for waiting, result in zip(group, results, strict=True):
+            waiting.result = result
+
+
+def _alone(connection: Connection, writes: Sequence[Write[T]]) -> list[T]:
+    """Run what shares its statements with nobody."""
+    return [write(connection) for write in writes]
+
+
+def _groups(turn: Iterable[_Waiting]) -> Iterator[list[_Waiting]]:
+    """Put together what can be written together, each group at the place of its first."""
+    by_kind: defaultdict[object, list[_Waiting]] = defaultdict(list)
+    for waiting in turn:
+        by_kind[waiting if waiting.together is _alone else waiting.together].append(waiting)
+    yield from by_kind.values()
+
+
+def _settle(turn: Iterable[_Waiting]) -> None:
+    """Let the callers go on: those of one event loop by one call to it."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Waiting]] = defaultdict(list)
+    for waiting in turn:
+        by_loop[waiting.loop].append(waiting)
+    for loop, settled in by_loop.items():
+        with suppress(RuntimeError):  # it was closed, and nobody waits there any more
+            loop.call_soon_threadsafe(_settle_all, settled)
+
+
+def _settle_all(settled: Iterable[_Waiting]) -> None:
+    for waiting in settled:
+        waiting.settle()
 
 
 def _limit_idling(connection: Connection) -> None:
