@@ -117,6 +117,22 @@ def execute(store: SqlStore, statement: str, **parameters: Any) -> None:
         connection.execute(text(statement), parameters)
 
 
+def fill(store: SqlStore, count: int) -> None:
+    """Put so many converged connections beside `visma`, which is the only tenant's."""
+    columns = (
+        "tenant_id, present, erp_connector_id, display_description, active, all_access, user_group_access_ids, "
+        "associate_access_ids, config_fields, revision, applied, attempts, created_at, updated_at"
+    )
+    numbers = (
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < :count) "
+        f"INSERT INTO connections (key, display_name, state, {columns}) "
+        f"SELECT 'k' || n, 'n' || n, 'in_sync', {columns} FROM n, connections WHERE key = 'visma'"
+    )
+    execute(store, numbers, count=count)
+    execute(store, f"UPDATE tenants SET connection_count = connection_count + {count}")
+    execute(store, "ANALYZE connections")
+
+
 def plan_of(store: SqlStore, statement: Select[Any]) -> str:
     """Return how the database is going to run a statement."""
     with store._database.read() as connection:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Row
-from store_support import LONGEST, MINUTE, NOW, Pass, added, begin_pass, execute, outcome, plan_of, query, row, states
+from store_support import (
+    LONGEST,
+    MINUTE,
+    NOW,
+    Pass,
+    added,
+    begin_pass,
+    execute,
+    fill,
+    outcome,
+    plan_of,
+    query,
+    row,
+    states,
+)
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.intents import Moment, Uptime
@@ -140,33 +154,14 @@ async def test_what_is_owned_and_how_much_is_in_sync(store: SqlStore) -> None:
     assert ({3}, 1) == (set(await store.owned_ids(one.tenant_id)), await store.in_sync_count(one.tenant_id))
 
 
-def fill(store: SqlStore, count: int) -> None:
-    """Put so many converged connections beside the one that is there."""
-    columns = (
-        "tenant_id, present, erp_connector_id, display_description, active, all_access, user_group_access_ids, "
-        "associate_access_ids, config_fields, revision, applied, attempts, created_at, updated_at"
-    )
-    numbers = (
-        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < :count) "
-        f"INSERT INTO connections (key, display_name, state, {columns}) "
-        f"SELECT 'k' || n, 'n' || n, 'in_sync', {columns} FROM n, connections WHERE key = 'visma'"
-    )
-    execute(store, numbers, count=count)
-    execute(store, "ANALYZE")
-
-
-@pytest.mark.parametrize("longest_backoff", [None, LONGEST])
-async def test_a_converged_store_is_not_read(store: SqlStore, longest_backoff: timedelta | None) -> None:
+async def test_a_converged_store_is_not_read(store: SqlStore) -> None:
     """Looking for due connections and counting those in sync use the partial index on both databases."""
     load(store)
     one = await begin_pass(store)
     fill(store, 5_000)
 
-    for statement in (
-        due.select_due(one.tenant_id, now=NOW, longest_backoff=longest_backoff),
-        due.select_in_sync_count(one.tenant_id),
-    ):
-        plan = plan_of(store, statement)
+    for statement in (due.DUE, due.DUE_BY_TIME, due.IN_SYNC_COUNT):
+        plan = plan_of(store, statement.params(of_tenant=one.tenant_id, at=NOW, latest=NOW + LONGEST))
         assert "ix_connections_not_in_sync" in plan
         assert "SCAN connections" not in plan
         assert "Seq Scan on connections" not in plan

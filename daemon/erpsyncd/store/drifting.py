@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, select, union, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select, update
 
 from erpsyncd.domain.connections import ConnectionRowId, FieldValue, State, StoredConnection
 from erpsyncd.domain.drift import Decision, DecisionKind, Drift, DriftKind, KnownDrift, drift_in_words
@@ -116,33 +116,29 @@ def known_drifts(
     return {row_id: tuple(sorted(known, key=lambda one: one.drift.field)) for row_id, known in found.items()}
 
 
-def drifting_rows(connection: Connection, tenant_id: TenantId, *, enforced: bool) -> list[Row[Any]]:
-    """Return the connections over whose drift ours may be pushed: all that have any, or those of a decision."""
-    decided = exists().where(
+_PUSHABLE = select_connections(
+    connections.c.tenant_id == bindparam("of_tenant"),
+    NOT_IN_SYNC,
+    connections.c.state.in_((State.DRIFTED, State.PENDING, State.FAILED)),
+    connections.c.present,
+)
+_DRIFTED = _PUSHABLE.where(exists().where(drifts.c.connection_id == connections.c.id))
+_DECIDED_OVER = _PUSHABLE.where(
+    exists().where(
         drift_decisions.c.connection_id == connections.c.id,
         drift_decisions.c.decision == DecisionKind.ENFORCE.value,
     )
-    drifted = exists().where(drifts.c.connection_id == connections.c.id)
-    query = select_connections(
-        connections.c.tenant_id == tenant_id,
-        NOT_IN_SYNC,
-        connections.c.state.in_((State.DRIFTED, State.PENDING, State.FAILED)),
-        connections.c.present,
-        drifted if enforced else decided,
-    )
-    return sorted(connection.execute(query), key=lambda row: str(row.key))
-
-
-_FOUND, _DECIDED = (
-    select(table.c.connection_id).where(table.c.connection_id.in_(bindparam("row_ids", expanding=True)))
-    for table in (drifts, drift_decisions)
 )
-_CONCERNED = union(_FOUND, _DECIDED)
 
 
-def concerned(connection: Connection, row_ids: Collection[ConnectionRowId]) -> frozenset[ConnectionRowId]:
-    """Return which of these connections a drift was found in, or a decision about one is known of."""
-    return frozenset(connection.execute(_CONCERNED, {"row_ids": row_ids}).scalars())
+def drifting_rows(connection: Connection, tenant_id: TenantId, *, enforced: bool) -> list[Row[Any]]:
+    """Return the connections over whose drift ours may be pushed: all that have any, or those of a decision."""
+    rows = connection.execute(_DRIFTED if enforced else _DECIDED_OVER, {"of_tenant": tenant_id})
+    return sorted(rows, key=lambda row: str(row.key))
+
+
+#: Whether there is anything that `settled` has to take into account.
+CONCERNED = or_(*(exists().where(table.c.connection_id == connections.c.id) for table in (drifts, drift_decisions)))
 
 
 def settled(

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, func, or_, select
 
 from erpsyncd.domain.careful import Step
 from erpsyncd.domain.connections import HELD_BACK, ConnectionRowId, Owned, State
@@ -48,24 +48,50 @@ _BACKING_OFF = (State.FAILED, State.MISSING, State.REPLACED)
 RIPENS_ON_CHANGE = (State.IN_SYNC, State.DRIFTED, State.FAILED)
 
 
-def select_due(tenant_id: TenantId, *, now: datetime, longest_backoff: timedelta | None) -> Select[Any]:
-    """Return the query for the connections that a pass has to work on. It reads the partial index only.
+#: Of which tenant. A statement is built once: to build it takes several times what it takes to run it.
+_OF_TENANT: BindParameter[int] = bindparam("of_tenant")
 
-    By itself, which `longest_backoff` says, it does not repeat what no attempt can mend (`HELD_BACK`).
-    A `next_attempt_at` further away than `longest_backoff` was made by a clock that was wrong.
-    """
-    query = select_connections(
-        connections.c.tenant_id == tenant_id,
-        NOT_IN_SYNC,
-        # All states in one list, so that the index leads past what is deleted too.
-        connections.c.state.in_((*_ALWAYS_DUE, *_BACKING_OFF)),
+#: The connections that a pass has to work on. It reads the partial index only.
+DUE = select_connections(
+    connections.c.tenant_id == _OF_TENANT,
+    NOT_IN_SYNC,
+    # All states in one list, so that the index leads past what is deleted too.
+    connections.c.state.in_((*_ALWAYS_DUE, *_BACKING_OFF)),
+)
+
+#: Those that it works on by itself: it does not repeat what no attempt can mend (`HELD_BACK`).
+DUE_BY_TIME = DUE.where(
+    or_(
+        connections.c.state.in_(_ALWAYS_DUE),
+        and_(
+            or_(
+                connections.c.next_attempt_at.is_(None),
+                connections.c.next_attempt_at <= bindparam("at"),
+                # Further away than any backoff: it was made by a clock that was wrong.
+                connections.c.next_attempt_at > bindparam("latest"),
+            ),
+            or_(connections.c.error_class.is_(None), connections.c.error_class.not_in(HELD_BACK)),
+        ),
     )
-    if longest_backoff is None:
-        return query
-    waits = connections.c.next_attempt_at
-    ripe = or_(waits.is_(None), waits <= now, waits > now + longest_backoff)
-    helps = or_(connections.c.error_class.is_(None), connections.c.error_class.not_in(HELD_BACK))
-    return query.where(or_(connections.c.state.in_(_ALWAYS_DUE), and_(ripe, helps)))
+)
+
+_OWNED = select(connections.c.erp_connection_id, connections.c.connection_id).where(
+    connections.c.tenant_id == _OF_TENANT,
+    connections.c.erp_connection_id.is_not(None),
+    connections.c.state != State.DELETED,
+)
+
+#: How many are in sync: all there are, less what the partial index holds. What drifted is in sync with us: a pass has
+#: nothing to do for it.
+IN_SYNC_COUNT = select(
+    tenants.c.connection_count
+    - select(func.count())
+    .select_from(connections)
+    .where(connections.c.tenant_id == _OF_TENANT, NOT_IN_SYNC, connections.c.state != State.DRIFTED)
+    .scalar_subquery()
+).where(tenants.c.id == _OF_TENANT)
+
+_OPEN_INTENTS = select(intents).where(intents.c.tenant_id == _OF_TENANT).order_by(intents.c.id)
 
 
 def due_rows(
@@ -77,15 +103,19 @@ def due_rows(
     using: frozenset[Reference],
 ) -> list[Row[Any]]:
     """Return the rows that are due, and those that would be if these references had changed; by key."""
-    found = {row.id: row for row in connection.execute(select_due(tenant_id, now=now, longest_backoff=longest_backoff))}
+    wanted: dict[str, Any] = {"of_tenant": tenant_id}
+    query = DUE
+    if longest_backoff is not None:
+        query, wanted = DUE_BY_TIME, wanted | {"at": now, "latest": now + longest_backoff}
+    found = {row.id: row for row in connection.execute(query, wanted)}
     for chunk in chunks(sorted(map(str, using))):
         users = (
             select(connection_references.c.connection_id)
             .join(secret_references, secret_references.c.id == connection_references.c.reference_id)
             .where(secret_references.c.tenant_id == tenant_id, secret_references.c.reference.in_(chunk))
         )
-        query = select_connections(connections.c.id.in_(users), connections.c.state.in_(RIPENS_ON_CHANGE))
-        found |= {row.id: row for row in connection.execute(query)}
+        using_them = select_connections(connections.c.id.in_(users), connections.c.state.in_(RIPENS_ON_CHANGE))
+        found |= {row.id: row for row in connection.execute(using_them)}
     return sorted(found.values(), key=lambda row: str(row.key))
 
 
@@ -101,39 +131,20 @@ def rows_by_id(connection: Connection, tenant_id: TenantId, ids: frozenset[Conne
 
 def owned_ids(connection: Connection, tenant_id: TenantId) -> Owned:
     """Return the `erp_connection_id` of everything that is not `deleted`, with the GUIDs that go with each."""
-    query = select(connections.c.erp_connection_id, connections.c.connection_id).where(
-        connections.c.tenant_id == tenant_id,
-        connections.c.erp_connection_id.is_not(None),
-        connections.c.state != State.DELETED,
-    )
     found: dict[int, set[str]] = defaultdict(set)
-    for erp_connection_id, connection_id in connection.execute(query):
+    for erp_connection_id, connection_id in connection.execute(_OWNED, {"of_tenant": tenant_id}):
         found[erp_connection_id].add(connection_id or "")
     return {erp_connection_id: frozenset(guids) for erp_connection_id, guids in found.items()}
 
 
-def select_in_sync_count(tenant_id: TenantId) -> Select[Any]:
-    """Return the query for how many are in sync: all there are, less what the partial index holds.
-
-    What drifted is in sync with us: a pass has nothing to do for it.
-    """
-    others = (
-        select(func.count())
-        .select_from(connections)
-        .where(connections.c.tenant_id == tenant_id, NOT_IN_SYNC, connections.c.state != State.DRIFTED)
-        .scalar_subquery()
-    )
-    return select(tenants.c.connection_count - others).where(tenants.c.id == tenant_id)
-
-
 def in_sync_count(connection: Connection, tenant_id: TenantId) -> int:
     """Return how many of a tenant's connections are in sync; none for a tenant that was removed."""
-    return connection.execute(select_in_sync_count(tenant_id)).scalar_one_or_none() or 0
+    return connection.execute(IN_SYNC_COUNT, {"of_tenant": tenant_id}).scalar_one_or_none() or 0
 
 
 def open_intents(connection: Connection, tenant_id: TenantId, sealer: Sealer) -> tuple[Intent, ...]:
     """Return the intents that nobody settled, oldest first."""
-    rows = connection.execute(select(intents).where(intents.c.tenant_id == tenant_id).order_by(intents.c.id)).all()
+    rows = connection.execute(_OPEN_INTENTS, {"of_tenant": tenant_id}).all()
     wanted = {row.listing_id for row in rows} - {None}
     seen: dict[int | None, frozenset[int]] = {None: frozenset()}
     for chunk in chunks(sorted(wanted)):

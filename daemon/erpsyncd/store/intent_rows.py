@@ -47,6 +47,9 @@ _MARK = (
     .values(state=State.IN_FLIGHT.value, updated_at=bindparam("sent_at"))
 )
 _INSERT = insert(intents).returning(intents.c.id, sort_by_parameter_order=True)
+_FORGET = delete(listings).where(
+    listings.c.tenant_id == bindparam("of_tenant"), ~exists().where(intents.c.listing_id == listings.c.id)
+)
 _KEPT_LISTINGS = select(listings.c.tenant_id, listings.c.digest, listings.c.id).where(
     listings.c.tenant_id.in_(bindparam("tenant_ids", expanding=True)),
     listings.c.digest.in_(bindparam("digests", expanding=True)),
@@ -88,11 +91,7 @@ def resend_intent(
 
 def forget_listings(connection: Connection, tenant_id: TenantId) -> None:
     """Delete the listings that no open intent needs any more."""
-    connection.execute(
-        delete(listings).where(
-            listings.c.tenant_id == tenant_id, ~exists().where(intents.c.listing_id == listings.c.id)
-        )
-    )
+    connection.execute(_FORGET, {"of_tenant": tenant_id})
 
 
 def _mark(opening: Opening) -> Values:

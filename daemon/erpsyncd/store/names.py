@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
@@ -20,9 +20,12 @@ from erpsyncd.store.tables import connections, tenant_lists
 _NAMED = connections.c.names.is_not(None)
 
 
+_KEPT = select(tenant_lists).where(tenant_lists.c.tenant_id == bindparam("of_tenant"))
+
+
 def read_lists(connection: Connection, tenant_id: TenantId) -> tuple[TenantList, ...]:
     """Return the lists of a tenant that were kept."""
-    rows = connection.execute(select(tenant_lists).where(tenant_lists.c.tenant_id == tenant_id))
+    rows = connection.execute(_KEPT, {"of_tenant": tenant_id})
     return tuple(
         TenantList(
             name=ListName(row.name),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.intents import Lease
@@ -19,13 +19,16 @@ from erpsyncd.store.tables import connection_references, connections, secret_ref
 _RIPENS_ON_LOSS = tuple(state for state in RIPENS_ON_CHANGE if state is not State.FAILED)
 
 
+_USED = select(secret_references.c.reference, secret_references.c.fingerprint).where(
+    secret_references.c.tenant_id == bindparam("of_tenant"),
+    exists().where(connection_references.c.reference_id == secret_references.c.id),
+)
+
+
 def references(connection: Connection, tenant_id: TenantId) -> dict[Reference, str | None]:
     """Return each reference of the tenant's connections with its last fingerprint, None if it has none."""
-    used = exists().where(connection_references.c.reference_id == secret_references.c.id)
-    query = select(secret_references.c.reference, secret_references.c.fingerprint).where(
-        secret_references.c.tenant_id == tenant_id, used
-    )
-    return {read_reference(row.reference): row.fingerprint for row in connection.execute(query)}
+    rows = connection.execute(_USED, {"of_tenant": tenant_id})
+    return {read_reference(row.reference): row.fingerprint for row in rows}
 
 
 def record_references(

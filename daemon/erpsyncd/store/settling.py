@@ -24,9 +24,13 @@ _CONTENT = (State.IN_SYNC, State.DELETED)
 #: What is no longer known of a connection that does not exist in its tenant.
 FORGOTTEN: Values = {"erp_connection_id": None, "connection_id": None, "applied": {}}
 
-_AS_IT_IS = select(connections.c.id, connections.c.tenant_id, connections.c.revision, connections.c.present).where(
-    connections.c.id.in_(bindparam("row_ids", expanding=True))
-)
+_AS_IT_IS = select(
+    connections.c.id,
+    connections.c.tenant_id,
+    connections.c.revision,
+    connections.c.present,
+    drifting.CONCERNED.label("drifted"),
+).where(connections.c.id.in_(bindparam("row_ids", expanding=True)))
 _END = delete(intents).where(intents.c.id == bindparam("intent_id"), intents.c.connection_id == bindparam("row_id"))
 
 
@@ -64,7 +68,6 @@ def settle_all(connection: Connection, settlements: Sequence[Settlement]) -> Seq
 def _write_rows(connection: Connection, settlements: Sequence[Settlement]) -> None:
     row_ids = [one.stored.id for one in settlements]
     rows = {row.id: row for row in connection.execute(_AS_IT_IS, {"row_ids": row_ids})}
-    drifted = drifting.concerned(connection, row_ids)
     written: defaultdict[tuple[str, ...], list[Values]] = defaultdict(list)
     for one in settlements:
         row = rows.get(one.stored.id)
@@ -73,7 +76,7 @@ def _write_rows(connection: Connection, settlements: Sequence[Settlement]) -> No
         values = _settled(one.verdict, one.outcome)
         if row.revision != one.stored.revision:
             values |= _overtaken(one.verdict, present=row.present)
-        if one.stored.id in drifted:
+        if row.drifted:
             values |= _drifted(connection, one, values)
         if row.present and values["state"] == State.PENDING.value:
             values |= _incomplete(connection, one.stored.id)
