@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, exc, text
 from store_support import NOW, Pass, begin_pass, execute, outcome, query, states
 
 from erpsyncd.domain.connections import State
-from erpsyncd.errors import LeaseLost, StoreError
+from erpsyncd.errors import LeaseLost, NotTried, StoreError
 from erpsyncd.store import SqlStore
 from erpsyncd.store.writer import MAX_BATCH
 from factories import make_connection, make_document, make_tenant
@@ -125,6 +125,44 @@ async def test_one_callers_error_does_not_undo_the_others(store: SqlStore) -> No
     assert [type(None), LeaseLost, StoreError, ZeroDivisionError, type(None)] == [type(result) for result in results]
     assert 2 == len(commits)
     assert {"k000": "in_sync", "k001": "pending", "k002": "pending", "k003": "in_sync"} == states(store)
+
+
+async def test_writes_of_one_kind_share_their_statements(store: SqlStore) -> None:
+    """A hundred outcomes and a hundred intents cost the database as many statements as ten of each."""
+    counts = []
+    one = await begin(store, 110)
+    due = await one.due()
+    for some in (due[:10], due[10:]):
+        sent: list[str] = []
+
+        def note(_: object, __: object, statement: str, *___: object, sent: list[str] = sent) -> None:
+            sent.append(statement)
+
+        async with writer_held(store):
+            event.listen(store._database.engine, "before_cursor_execute", note)
+            tasks = [asyncio.create_task(step(each)) for each in some for step in (one.open, one.create)]
+            await waiting(store, len(tasks))
+        await asyncio.gather(*tasks)
+        event.remove(store._database.engine, "before_cursor_execute", note)
+        counts.append(sum(not statement.startswith(("SAVEPOINT", "RELEASE", "SET")) for statement in sent))
+
+    assert counts[0] == counts[1]
+
+
+async def test_what_was_removed_meanwhile_is_not_sent_and_its_neighbours_are(store: SqlStore) -> None:
+    """Their intents share a statement, and only one of them finds no row."""
+    one = await begin(store, 3)
+    due = await one.due()
+    store.remove_connection("acme", "k001")
+    async with writer_held(store):
+        tasks = [asyncio.create_task(one.open(connection)) for connection in due]
+        await waiting(store, 3)
+    first, second, third = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert isinstance(second, NotTried)
+    assert "'k001'" in str(second)
+    assert [first, third] == [intent.id for intent in await store.open_intents(one.tenant_id)]
+    assert [due[0].id, due[2].id] == [intent.connection_row_id for intent in await store.open_intents(one.tenant_id)]
 
 
 async def test_a_failed_commit_fails_all_its_callers(store: SqlStore) -> None:

@@ -46,7 +46,8 @@ _MARK = (
     )
     .values(state=State.IN_FLIGHT.value, updated_at=bindparam("sent_at"))
 )
-_INSERT = insert(intents).returning(intents.c.id, sort_by_parameter_order=True)
+#: No order is asked for: SQLite could promise one only for a row at a time.
+_INSERT = insert(intents).returning(intents.c.connection_id, intents.c.id)
 _FORGET = delete(listings).where(
     listings.c.tenant_id == bindparam("of_tenant"), ~exists().where(intents.c.listing_id == listings.c.id)
 )
@@ -71,7 +72,9 @@ def open_intents(connection: Connection, openings: Sequence[Opening]) -> Sequenc
         raise NotTried(f"{keys} was removed here, or marked otherwise, while this pass worked on it; nothing was sent")
     kept = _keep_listings(connection, openings)
     rows = [_intent(opening, kept.get((opening.lease.tenant_id, opening.seen))) for opening in openings]
-    return connection.execute(_INSERT, rows).scalars().all()
+    opened: dict[int, int] = dict(connection.execute(_INSERT, rows).tuples().all())
+    assert len(opened) == len(openings), "a pass works on a connection once at a time"
+    return [opened[opening.stored.id] for opening in openings]
 
 
 def resend_intent(
