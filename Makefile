@@ -6,11 +6,12 @@
 # make torture  hundreds of kills at every boundary of a write; takes some minutes
 # make soak   20,000 passes in one process, and what it holds meanwhile; takes some quarters of an hour
 # make bench  how fast it is, as ratios of things measured side by side; writes benchmarks.json
+# make bench-check  small versions of the same, with bounds that only a real regression passes; CI runs it
 # make reference  writes the manual page, and the pages of docs/reference that follow from the program and its tests
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-system deb torture soak bench check format reference clean
+.PHONY: demo test test-system deb torture soak bench bench-check check format reference clean
 
 demo: .venv/installed
 	@$(BIN)/erpsyncd demo
@@ -32,6 +33,9 @@ soak: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-check: .venv/installed-dev
+	$(BIN)/python -m pytest -n 0 -m ratio $(ARGS) tests/ratios
 
 check: .venv/installed-dev
 	$(BIN)/ruff check --no-cache .

@@ -1,8 +1,8 @@
 """A NetServer that costs next to nothing, in a process of its own: who is measured waits for it as little as can be.
 
 It reads just enough of a request to answer it: the SOAPAction, the length, and of a save what was sent. It keeps
-nothing. How much of a processor it took and how much it answered it says when it is asked (`GET /cpu`), so that a
-figure can tell whether it measured the stub instead.
+nothing but the last save. How much of a processor it took it says when it is asked (`GET /cpu`), so that a figure can
+tell whether it measured the stub instead.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import Sample
 
 _SERVICES = b"http://www.superoffice.net/ws/crm/NetServer/Services86"
 _ARRAYS = b"http://schemas.microsoft.com/2003/10/Serialization/Arrays"
@@ -35,16 +38,36 @@ _LOGIN = (
 #: What is answered whatever was asked, by the operation's name; everything else gets an empty response.
 _FIXED = {b"AuthenticateUsernamePassword": _LOGIN}
 
+#: What a request says of the connection that it comes by, and not of itself.
+_OF_THE_CONNECTION = {"host", "content-length", "connection"}
+
 #: What a client of any make calls the vendor's namespace: ours says `n`, zeep `ns0`.
 _CONNECTION = re.compile(rb"<(\w+):Connection>(.*)</\1:Connection>", re.DOTALL)
-_ID = re.compile(rb"(:ErpConnectionId)>\d+<")
-_GUID = re.compile(rb"(:ConnectionId)(?:/>|></\w+:ConnectionId>)")
+_NO_ID = re.compile(rb"(:ErpConnectionId)>0<")
+_NO_GUID = re.compile(rb"(:ConnectionId)(?:/>|></\w+:ConnectionId>)")
 _ACTION = re.compile(rb'\r\nsoapaction: *"?[^"\r]*/(\w+)"?\r', re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r", re.IGNORECASE)
 
 
 def _http(body: bytes, content_type: bytes = b"text/xml; charset=utf-8") -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (content_type, len(body), body)
+
+
+def reply_to_save(body: bytes, number: int = 1) -> bytes:
+    """Return the envelope that says what was sent, under the id that it had, or under a new one.
+
+    Raises:
+        ValueError: there is no connection in it.
+    """
+    found = _CONNECTION.search(body)
+    if found is None:
+        raise ValueError("a SaveConnection without a connection")
+    prefix, sent = found.groups()
+    sent = _NO_ID.sub(rb"\1>%d<" % number, sent, count=1)
+    guid = b"00000000-0000-4000-8000-%012x" % number
+    sent = _NO_GUID.sub(rb"\1>%s</%s:ConnectionId>" % (guid, prefix), sent, count=1)
+    response = b'<Response xmlns:%s="%s" xmlns:a="%s">%s</Response>' % (prefix, _SERVICES, _ARRAYS, sent)
+    return _ENVELOPE % {b"name": b"SaveConnection", b"inner": response}
 
 
 def _reply(name: bytes, inner: bytes) -> bytes:
@@ -57,34 +80,24 @@ class _Answers:
     def __init__(self) -> None:
         self._ids = itertools.count(1)
         self._fixed: dict[bytes, bytes] = {}
-        self.answered = 0
+        self._last_save = (b"", b"")
 
     def to(self, head: bytes, body: bytes) -> bytes:
         """Return the whole answer to a request."""
         action = _ACTION.search(head)
         if action is None:
-            said = {"cpu_seconds": time.process_time(), "answered": self.answered}
-            return _http(json.dumps(said).encode(), b"application/json")
-        self.answered += 1
+            return _http(json.dumps(self._said()).encode(), b"application/json")
         name = action.group(1)
         if name == b"SaveConnection":
-            return self._saved(body)
+            self._last_save = (head, body)
+            return _http(reply_to_save(body, next(self._ids)))
         if name not in self._fixed:
             self._fixed[name] = _reply(name, _FIXED.get(name, b"<Response/>"))
         return self._fixed[name]
 
-    def _saved(self, body: bytes) -> bytes:
-        """Return what was sent, under the id it had, or under a new one."""
-        found = _CONNECTION.search(body)
-        if found is None:
-            return b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
-        prefix, sent = found.groups()
-        number = next(self._ids)
-        sent = _ID.sub(rb"\1>%d<" % number, sent, count=1)
-        guid = b"00000000-0000-4000-8000-%012x" % number
-        sent = _GUID.sub(rb"\1>%s</%s:ConnectionId>" % (guid, prefix), sent, count=1)
-        response = b'<Response xmlns:%s="%s" xmlns:a="%s">%s</Response>' % (prefix, _SERVICES, _ARRAYS, sent)
-        return _reply(b"SaveConnection", response)
+    def _said(self) -> dict[str, object]:
+        head, body = self._last_save
+        return {"cpu_seconds": time.process_time(), "head": head.decode(), "body": body.decode()}
 
 
 class _Answering(asyncio.Protocol):
@@ -150,16 +163,27 @@ class Stub:
 
     def cpu_seconds(self) -> float:
         """Return how much of a processor it took since it began."""
-        return float(self._said("cpu_seconds"))
+        seconds: float = self._said()["cpu_seconds"]
+        return seconds
 
-    def answered(self) -> int:
-        """Return how many requests it answered since it began."""
-        return int(self._said("answered"))
+    def last_save(self) -> tuple[dict[str, str], bytes]:
+        """Return the headers and the body of the last SaveConnection, without what names the connection it came by."""
+        said = self._said()
+        lines = (line.split(": ", 1) for line in said["head"].splitlines()[1:])
+        headers = {name.lower(): value for name, value in lines}
+        return {name: headers[name] for name in headers.keys() - _OF_THE_CONNECTION}, said["body"].encode()
 
-    def _said(self, name: str) -> float:
+    def watched(self, measured: Callable[[], Sample]) -> Sample:
+        """Measure something, and how busy the stub was meanwhile."""
+        cpu, started = self.cpu_seconds(), time.perf_counter()
+        sample = measured()
+        took = time.perf_counter() - started
+        return replace(sample, stub_busy=(self.cpu_seconds() - cpu) / took)
+
+    def _said(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/cpu") as answer:  # noqa: S310 -- our own, on loopback
-            number: float = json.loads(answer.read())[name]
-        return number
+            said: dict[str, Any] = json.loads(answer.read())
+        return said
 
 
 @contextlib.contextmanager

@@ -1,0 +1,34 @@
+"""Small versions of the figures for CI: processor time only, some seconds each, and bounds that noise does not reach.
+
+Each bound lies about half way between what was measured when it was set and twice as much: what came to cost twice as
+much does not get past it. Who makes something faster writes down here what it costs now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks import codec, commits, converged, pushing, starts, status
+from benchmarks.measuring import Figure, Sides, Unit
+
+SLACK = 1.5
+"""How many times as large as it was measured a ratio may become."""
+
+
+def _check(name: str, against: str, measured: float, sides: Callable[[], Sides]) -> Figure:
+    return Figure(name=name, against=against, unit=Unit.CPU, most=measured * SLACK, sides=sides)
+
+
+CHECKS = (
+    _check("pushed", "a bare httpx POST", 5.6, lambda: pushing.cpu_sides(tenants=5, each=40)),
+    _check("codec", "zeep", 0.17, lambda: codec.sides(times=100)),
+    _check(
+        "recorded in groups",
+        "plain statements with a commit each",
+        1.0,
+        lambda: commits.cpu_sides(tenants=16, each=16),
+    ),
+    _check("pass over 50,000", "2,000", 1.0, lambda: converged.pass_cpu_sides(small=2_000, large=50_000, tenants=2)),
+    _check("status of 50,000", "1,000", 1.0, lambda: status.sides(small=1_000, large=50_000)),
+    _check("--version", "python -c pass", 3.7, lambda: starts.version_sides(times=5)),
+)

@@ -1,0 +1,105 @@
+"""Stores to measure on: made from an import document, pushed to the stub, multiplied, copied for each round."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import func, insert, select, update
+
+from benchmarks.passes import make_pass
+from benchmarks.stub import stub
+from erpsyncd.service.document import read_documents
+from erpsyncd.store import SqlStore, open_store
+from erpsyncd.store.tables import connections, tenants
+
+
+def document(connection_count: int, tenant_count: int, *, url: str = "", calls_per_second: float = 100_000.0) -> bytes:
+    """Return an import document with so many connections, dealt out to so many tenants at `url`.
+
+    The rate is one that never binds, unless it is given: what is measured is what erpsyncd costs.
+    """
+    described = [
+        {
+            "name": f"tenant-{number}",
+            "url": f"{url}/tenant-{number}" if url else f"https://tenant-{number}.example",
+            "calls_per_second": calls_per_second,
+            "auth": {"kind": "ticket", "ticket": "7T:a ticket that does not end"},
+        }
+        for number in range(tenant_count)
+    ]
+    entries = [
+        {
+            "tenant": f"tenant-{number % tenant_count}",
+            "key": f"connection-{number}",
+            "erp_connector_id": 1,
+            "display_name": f"Connection {number}",
+            "user_group_access_ids": [1, 3],
+            "config_fields": {"Client": f"F{number:05d}", "Password": f"password {number}"},
+        }
+        for number in range(connection_count)
+    ]
+    return json.dumps({"tenants": described, "connections": entries}).encode()
+
+
+def opened(directory: Path) -> SqlStore:
+    """Open the store of a directory."""
+    return open_store(f"sqlite:///{directory}/erpsyncd.db", key_path=None, state_directory=directory)
+
+
+def import_into(directory: Path, content: bytes) -> None:
+    """Put a document into the store of a directory, which is made where there is none."""
+    with opened(directory) as store:
+        store.apply_document(read_documents([("x.json", content)]), prune=False, dry_run=False)
+
+
+@contextmanager
+def pending(content: bytes) -> Iterator[Path]:
+    """Yield the directory of a store in which a document was just imported; for copies."""
+    with tempfile.TemporaryDirectory() as name:
+        import_into(Path(name), content)
+        yield Path(name)
+
+
+@contextmanager
+def copy_of(directory: Path) -> Iterator[Path]:
+    """Yield a copy of a store that may be worked on, and is forgotten."""
+    with tempfile.TemporaryDirectory() as name:
+        yield shutil.copytree(directory, Path(name) / "store")
+
+
+@contextmanager
+def converged(connection_count: int, tenant_count: int, *, pushed: int = 1_000) -> Iterator[Path]:
+    """Yield the directory of a store whose connections are all in sync; the tenants are not there any more.
+
+    So many of them are really pushed, to a stub. The others are copies of their rows, so that a million is there
+    within a minute; nobody will open the values that are sealed for the first.
+    """
+    pushed = min(pushed, connection_count)
+    with tempfile.TemporaryDirectory() as name, stub() as server:
+        directory = Path(name)
+        import_into(directory, document(pushed, tenant_count, url=server.url))
+        make_pass(directory)
+        with opened(directory) as store:
+            _multiply(store, pushed, connection_count // pushed)
+        yield directory
+
+
+def _multiply(store: SqlStore, pushed: int, times: int) -> None:
+    """Add the rows once more, under other keys, until there are so many times as many."""
+    columns = [column for column in connections.c if column.name not in ("id", "key", "display_name")]
+    names = ["key", "display_name", *(column.name for column in columns)]
+    with store._database.write() as connection:
+        for number in range(1, times):
+            copy = select(
+                (connections.c.key + f"-{number}").label("key"),
+                (connections.c.display_name + f" {number}").label("display_name"),
+                *columns,
+            ).where(connections.c.id <= pushed)
+            connection.execute(insert(connections).from_select(names, copy))
+        number_of = select(func.count()).where(connections.c.tenant_id == tenants.c.id).scalar_subquery()
+        connection.execute(update(tenants).values(connection_count=number_of))
