@@ -1,15 +1,17 @@
 """Small versions of the figures for CI: processor time only, some seconds each, and bounds that noise does not reach.
 
 Each bound lies about half way between what was measured when it was set and twice as much: what came to cost twice as
-much does not get past it. Who makes something faster writes down here what it costs now.
+much does not get past it. Who makes something faster writes down here what it costs now:
+`python -m benchmarks.checks` says it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from benchmarks import codec, commits, converged, pushing, starts, status
-from benchmarks.measuring import Figure, Sides, Unit
+from benchmarks.measuring import Figure, Sides, Unit, measure
 
 SLACK = 1.5
 """How many times as large as it was measured a ratio may become."""
@@ -32,3 +34,9 @@ CHECKS = (
     _check("status of 50,000", "1,000", 1.0, lambda: status.sides(small=1_000, large=50_000)),
     _check("--version", "python -c pass", 3.7, lambda: starts.version_sides(times=5)),
 )
+
+
+if __name__ == "__main__":
+    for figure in CHECKS:
+        sys.stdout.write(f"{measure(figure).ratio:6.2f} x {figure.name}\n")
+        sys.stdout.flush()

@@ -15,7 +15,7 @@ from benchmarks.measuring import Figure, Round, Sample, Unit, children_cpu_of
 from benchmarks.passes import CHECKS_OFF
 
 CONNECTIONS, TENANTS = 100, 10
-PASS_TIMES, VERSION_TIMES = 3, 10
+PASS_TIMES, VERSION_TIMES = 2, 5
 PYTHON = (sys.executable, "-c")
 ERPSYNCD = str(Path(sys.executable).with_name("erpsyncd"))
 

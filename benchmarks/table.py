@@ -1,12 +1,14 @@
-"""The table of docs/explanation/performance.md: `python -m benchmarks.table` makes it of benchmarks.json."""
+"""The table of docs/explanation/performance.md: `python -m benchmarks.table` puts it there from benchmarks.json."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+_PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "performance.md"
+_BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
 
 
 def as_table(document: Mapping[str, Any]) -> str:
@@ -25,5 +27,12 @@ def _line(figure: Mapping[str, Any]) -> str:
     )
 
 
+def put_into(page: str, table: str) -> str:
+    """Return the page with the table between its two marks."""
+    before, _, rest = page.partition(_BEGIN)
+    return f"{before}{_BEGIN}\n{table}{_END}{rest.partition(_END)[2]}"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(as_table(json.loads(Path("benchmarks.json").read_text(encoding="utf-8"))))
+    measured = json.loads(Path("benchmarks.json").read_text(encoding="utf-8"))
+    _PAGE.write_text(put_into(_PAGE.read_text(encoding="utf-8"), as_table(measured)), encoding="utf-8")
