@@ -23,7 +23,8 @@ SMALL, LARGE = 10_000, 1_000_000
 @contextmanager
 def pass_sides(small: int = SMALL, large: int = LARGE, tenants: int = TENANTS) -> Iterator[tuple[Round, Round]]:
     """Prepare a large and a small store that are converged; passes leave them so."""
-    with stores.converged(large, tenants) as in_large, stores.converged(small, tenants) as in_small:
+    in_large = stores.kept_converged(large, tenants)
+    with stores.converged(small, tenants) as in_small:
         yield lambda: wall_of(lambda: make_pass(in_large)), lambda: wall_of(lambda: make_pass(in_small))
 
 
@@ -37,12 +38,12 @@ def pass_cpu_sides(small: int, large: int, tenants: int) -> Iterator[tuple[Round
 @contextmanager
 def memory_sides(connections: int = LARGE, tenants: int = TENANTS) -> Iterator[tuple[Round, Round]]:
     """Prepare a process that makes the pass, and one that imports every module which the first had in the end."""
-    with stores.converged(connections, tenants) as directory:
-        modules: list[str] = _peak("pass", directory)["modules"]
-        yield (
-            lambda: Sample(value=_peak("pass", directory)["peak"]),
-            lambda: Sample(value=_peak("import", directory, modules)["peak"]),
-        )
+    directory = stores.kept_converged(connections, tenants)
+    modules: list[str] = _peak("pass", directory)["modules"]
+    yield (
+        lambda: Sample(value=_peak("pass", directory)["peak"]),
+        lambda: Sample(value=_peak("import", directory, modules)["peak"]),
+    )
 
 
 def _peak(what: str, directory: Path, modules: Sequence[str] = ()) -> Any:

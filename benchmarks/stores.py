@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 from benchmarks.passes import make_pass
@@ -85,6 +87,14 @@ def converged(connection_count: int, tenant_count: int) -> Iterator[Path]:
         make_pass(directory)
         _multiply(directory / "erpsyncd.db", pushed, connection_count // pushed)
         yield directory
+
+
+@cache
+def kept_converged(connection_count: int, tenant_count: int) -> Path:
+    """Return the directory of such a store that is there until this process ends, for figures that share it."""
+    kept = ExitStack()
+    atexit.register(kept.close)
+    return kept.enter_context(converged(connection_count, tenant_count))
 
 
 def _multiply(path: Path, pushed: int, times: int) -> None:
