@@ -27,8 +27,8 @@ CHECKS = (
     _check(
         "recorded in groups",
         "plain statements with a commit each",
-        1.9,
-        lambda: commits.cpu_sides(tenants=16, each=16),
+        1.8,
+        lambda: commits.cpu_sides(tenants=8, each=16),
     ),
     _check("pass over 50,000", "2,000", 1.0, lambda: converged.pass_cpu_sides(small=2_000, large=50_000, tenants=2)),
     _check("status of 50,000", "1,000", 1.0, lambda: status.sides(small=1_000, large=50_000)),

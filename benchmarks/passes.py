@@ -22,7 +22,8 @@ def make_pass(directory: Path, **settings: str) -> RunReport:
     environ = {"ERPSYNCD__STATE__DIRECTORY": str(directory), **CHECKS_OFF, **settings}
     with redirect_stderr(_Nowhere()):
         report = bootstrap.run_once(bootstrap.start(None, environ, {}), RunOptions(trigger="run-once"), environ)
-    assert report.exit_code == 0, f"the pass was no success: {report.counts}"
+    errors = [outcome.error for tenant in report.tenants for outcome in tenant.outcomes if outcome.error]
+    assert report.exit_code == 0, f"the pass was no success: {errors[:3]}"
     return report
 
 
