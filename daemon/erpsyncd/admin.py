@@ -42,6 +42,7 @@ _PROPERTIES = (
     "ConfigurationDirectory",
     "LoadCredential",
     "LoadCredentialEncrypted",
+    "SetCredential",
     "SetCredentialEncrypted",
     "Environment",
     "EnvironmentFiles",
@@ -69,7 +70,9 @@ def main() -> None:
         unit = arguments.pop(0).removeprefix("--unit=") if arguments[0].startswith("--unit=") else _UNIT
         if os.geteuid() != 0:
             raise UsageError("only root can give a command the service's credentials; run it with sudo")
-        asked = transient_unit(unit_properties(unit), arguments, os.environ, directory=_directory())
+        properties = unit_properties(unit)
+        sources = credential_sources(unit, properties)
+        asked = transient_unit(properties, sources, arguments, os.environ, directory=_directory())
     except DaemonError as exc:
         sys.stderr.write(f"erpsyncd-admin: {exc}\n")
         sys.exit(exc.exit_code)
@@ -97,13 +100,43 @@ def unit_properties(unit: str) -> dict[str, Any]:
     return found
 
 
+def credential_sources(unit: str, properties: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the lines that give a command the unit's credentials.
+
+    A value of `SetCredential=` goes by a file in memory that `systemd-run` inherits: not by the process list.
+
+    Raises:
+        ConfigurationError: a file is not there. systemd would say 243 and not which.
+    """
+    literal = {name: bytes(value) for name, value in properties["SetCredential"]}
+    sealed = {name: bytes(value) for name, value in properties["SetCredentialEncrypted"]}
+    lines, loaded = [], set()
+    for kind in ("LoadCredential", "LoadCredentialEncrypted"):
+        for name, path in properties[kind]:
+            # One that is no path is looked for in the credstores, and may be absent.
+            if not path.startswith("/") or os.path.lexists(path):
+                lines.append(f"{kind}={name}:{path}")
+                loaded.add(name)
+            elif name not in literal | sealed:
+                raise ConfigurationError(f"the credential {name} of {unit} cannot be loaded: there is no {path}")
+    lines += [f"SetCredentialEncrypted={name}:{_base64(value)}" for name, value in sealed.items()]
+    in_memory = {name: value for name, value in literal.items() if name not in loaded}
+    return (*lines, *(f"LoadCredential={name}:{_in_memory(value)}" for name, value in in_memory.items()))
+
+
 def transient_unit(
-    properties: Mapping[str, Any], arguments: Sequence[str], environ: Mapping[str, str], *, directory: str
+    properties: Mapping[str, Any],
+    credentials: Sequence[str],
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    directory: str,
 ) -> TransientUnit:
     """Return the unit that runs a command with the properties of another one.
 
     Args:
         properties: as `unit_properties` returns them.
+        credentials: as `credential_sources` returns them.
         arguments: the command line after `erpsyncd`.
         environ: the administrator's environment.
         directory: where relative paths begin, where the service's user may go there.
@@ -121,9 +154,7 @@ def transient_unit(
         "StateDirectoryMode=0700",
         *(f"ConfigurationDirectory={name}" for name in properties["ConfigurationDirectory"]),
         "ConfigurationDirectoryMode=0750",
-        *(f"LoadCredential={name}:{path}" for name, path in properties["LoadCredential"]),
-        *(f"LoadCredentialEncrypted={name}:{path}" for name, path in properties["LoadCredentialEncrypted"]),
-        *(f"SetCredentialEncrypted={name}:{_base64(sealed)}" for name, sealed in properties["SetCredentialEncrypted"]),
+        *credentials,
         *(
             f"EnvironmentFile={'-' if absent_is_fine else ''}{path}"
             for path, absent_is_fine in properties["EnvironmentFiles"]
@@ -142,8 +173,16 @@ def _escaped(character: str) -> str:
     return character if plain else "".join(f"_{byte:02x}" for byte in character.encode())
 
 
-def _base64(sealed: Sequence[int]) -> str:
-    return base64.b64encode(bytes(sealed)).decode()
+def _base64(sealed: bytes) -> str:
+    return base64.b64encode(sealed).decode()
+
+
+def _in_memory(value: bytes) -> str:
+    """Return the path of a file that lives as long as this process, under whatever program."""
+    descriptor = os.memfd_create("credential", 0)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(value)
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
 
 
 def _directory() -> str:

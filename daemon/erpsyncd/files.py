@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -49,11 +50,33 @@ def read_regular_file(path: Path, *, max_bytes: int) -> bytes:
     return content
 
 
+def user_name(uid: int) -> str:
+    """Return the name of a user; of one without a name its number, as `sudo` and `chown` take it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def is_missing(path: Path) -> bool:
+    """Whether there is nothing at a path. What may not be looked at counts as there: opening it says what is wrong."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def file_error(
     sentence: str, error: OSError, *, remedy: str = "look at the owner and the mode of its directory"
 ) -> DaemonError:
     """Return the error for a file that cannot be made or written: a failure if it may pass, else configuration."""
     words = f"{sentence}: {error.strerror}"
+    if error.errno == errno.EACCES:
+        # Root's commands act as the service, so it is not always who one thinks.
+        words += f" for the user {user_name(os.geteuid())}"
     if error.errno in _FULL:
         return StoreError(f"{words}; make room, or look for a quota or a limit on the size of files")
     return StoreError(words) if error.errno in _PASSING else ConfigurationError(f"{words}; {remedy}")

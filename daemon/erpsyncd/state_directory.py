@@ -81,14 +81,6 @@ def become_owner(directory: Path, environ: dict[str, str]) -> None:
     os.environ |= told  # libpq looks for its files there
 
 
-def user_name(uid: int) -> str:
-    """Return the name of a user; of one without a name its number, as `sudo` and `chown` take it."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"
-
-
 def _other_owner(directory: Path) -> _User | None:
     """Return whose directory it is, if we are root and it is not root's."""
     if os.geteuid() != 0 or not directory.is_dir():

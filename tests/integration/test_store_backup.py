@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from commands import Erpsyncd, connection, document
-from erpsyncd.errors import StoreError, UsageError
+from erpsyncd.errors import ConfigurationError, StoreError, UsageError
 from erpsyncd.sandbox import SandboxServer
 from erpsyncd.store import SqlStore, backup, open_store
 from erpsyncd.store.addresses import read_url
@@ -175,9 +178,40 @@ def test_where_nothing_can_be_written_nothing_is_left(tmp_path: Path, upgraded_s
     """No store, no directory."""
     with pytest.raises(UsageError, match=r"there is no store .*erpsyncd\.db to make a backup of"):
         back_up(read_url(f"sqlite:///{tmp_path}/erpsyncd.db"), tmp_path / "backup.db", replace=False)
-    with pytest.raises(Exception, match="does not exist"):
+    with pytest.raises(ConfigurationError, match=r"the backup .*backup\.db cannot be made: No such file or directory"):
         back_up(read_url(f"sqlite:///{upgraded_sqlite}"), tmp_path / "no" / "backup.db", replace=False)
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose commands are the owner's")
+def test_where_the_service_may_not_write_root_is_told_who_he_is(sqlite_command: Erpsyncd, tmp_path: Path) -> None:
+    """Root's commands act as the service: a directory of root's own is closed to them, and no defect."""
+    sqlite_command.load(document("http://127.0.0.1:9", "soap", connection("a")))
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = """
+import os, sys
+from pathlib import Path
+from erpsyncd.files import is_missing
+from erpsyncd.store import backup
+from erpsyncd.store.addresses import read_url
+os.setegid(65534)
+os.seteuid(65534)
+there = Path(sys.argv[2])
+print(is_missing(there))
+backup.store_exists = lambda url: True
+backup.back_up(read_url(sys.argv[1]), there, replace=False)
+"""
+    url = f"sqlite:///{tmp_path}/erpsyncd.db"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, url, str(closed / "backup.db")], capture_output=True, text=True, check=False
+    )
+
+    assert "False\n" == done.stdout
+    assert (
+        f"the backup {closed}/backup.db cannot be made: Permission denied for the user nobody; look at" in done.stderr
+    )
 
 
 def test_a_server_makes_its_own_backups(sqlite_command: Erpsyncd) -> None:

@@ -199,7 +199,7 @@ def test_a_locked_sqlite_store_is_a_store_error(tmp_path: Path, monkeypatch: pyt
         ("SQLITE_PERM", ConfigurationError, "not accessible"),
         ("SQLITE_IOERR_SHMSIZE", StoreError, "the disk failed or is full, or a quota or a limit on the size"),
         ("SQLITE_IOERR_READ", StoreError, "cannot be read or written: the disk failed"),
-        ("SQLITE_CANTOPEN_ISDIR", ConfigurationError, "cannot be opened; its directory must exist"),
+        ("SQLITE_CANTOPEN_ISDIR", ConfigurationError, "cannot be opened; this user has to"),
         ("SQLITE_PROTOCOL", StoreError, "locked by another program"),
         ("SQLITE_MISUSE", StoreError, "failed: first line$"),
     ],
@@ -220,7 +220,11 @@ def test_what_sqlite_says_is_translated(name: str, kind: type[DaemonError], word
         (errno.EFBIG, StoreError, "File too large; make room, or look for a quota or a limit"),
         (errno.EIO, StoreError, "Input/output error$"),
         (errno.EMFILE, StoreError, "Too many open files$"),
-        (errno.EACCES, ConfigurationError, "Permission denied; look at the owner and the mode of its directory$"),
+        (
+            errno.EACCES,
+            ConfigurationError,
+            r"Permission denied for the user \S+; look at the owner and the mode of its directory$",
+        ),
         (errno.EROFS, ConfigurationError, "Read-only file system; look at"),
     ],
 )

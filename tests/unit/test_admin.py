@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from erpsyncd.admin import transient_unit
+from erpsyncd.admin import credential_sources, transient_unit
+from erpsyncd.errors import ConfigurationError
 
 PROPERTIES: dict[str, Any] = {
     "ExecStart": [["/usr/bin/erpsyncd", ["/usr/bin/erpsyncd"], False, 0, 0, 0, 0, 0, 0, 0]],
@@ -20,8 +21,9 @@ PROPERTIES: dict[str, Any] = {
     "Group": "erpsyncd",
     "StateDirectory": ["erpsyncd"],
     "ConfigurationDirectory": ["erpsyncd"],
-    "LoadCredential": [["acme", "/etc/erpsyncd/credentials/acme"]],
-    "LoadCredentialEncrypted": [["erpsyncd.key", "/etc/credstore.encrypted/erpsyncd.key"]],
+    "LoadCredential": [["acme", "acme"]],
+    "LoadCredentialEncrypted": [["erpsyncd.key", "/etc/hostname"]],
+    "SetCredential": [],
     "SetCredentialEncrypted": [["sealed", [1, 2, 255]]],
     "Environment": ["ERPSYNCD__STORE__URL=postgresql://u:canary@db/x", "EMPTY="],
     "EnvironmentFiles": [["/etc/default/erpsyncd", True], ["/etc/needed", False]],
@@ -30,9 +32,8 @@ PROPERTIES: dict[str, Any] = {
 
 def test_a_command_gets_what_the_unit_has() -> None:
     """User, directories, credentials and environment; then the unit's own program with the arguments as they are."""
-    asked = transient_unit(
-        PROPERTIES, ["plan", "--only", "a b"], {"TERM": "xterm", "HOME": "/root"}, directory="/srv/x"
-    )
+    environ = {"TERM": "xterm", "HOME": "/root"}
+    asked = transient_unit(PROPERTIES, ["LoadCredential=a:b"], ["plan", "--only", "a b"], environ, directory="/srv/x")
     properties = {word.removeprefix("--property=") for word in asked.words if word.startswith("--property=")}
 
     assert ("systemd-run", ("--", "/usr/bin/erpsyncd", "plan", "--only", "a b")) == (asked.words[0], asked.words[-5:])
@@ -43,9 +44,7 @@ def test_a_command_gets_what_the_unit_has() -> None:
         "StateDirectory=erpsyncd",
         "ConfigurationDirectory=erpsyncd",
         "WorkingDirectory=-/srv/x",
-        "LoadCredential=acme:/etc/erpsyncd/credentials/acme",
-        "LoadCredentialEncrypted=erpsyncd.key:/etc/credstore.encrypted/erpsyncd.key",
-        "SetCredentialEncrypted=sealed:AQL/",
+        "LoadCredential=a:b",
         "EnvironmentFile=-/etc/default/erpsyncd",
         "EnvironmentFile=/etc/needed",
     } <= properties
@@ -53,12 +52,52 @@ def test_a_command_gets_what_the_unit_has() -> None:
 
 def test_values_of_the_environment_stay_out_of_the_process_list() -> None:
     """systemd-run finds them in its environment by name; of the administrator's own only looks go on."""
-    asked = transient_unit(PROPERTIES, ["plan"], {"TERM": "xterm", "HOME": "/root"}, directory="/")
+    asked = transient_unit(PROPERTIES, [], ["plan"], {"TERM": "xterm", "HOME": "/root"}, directory="/")
 
     assert "canary" not in " ".join(asked.words)
     assert {"--setenv=ERPSYNCD__STORE__URL", "--setenv=EMPTY", "--setenv=TERM"} <= set(asked.words)
     expected = {"ERPSYNCD__STORE__URL": "postgresql://u:canary@db/x", "EMPTY": "", "TERM": "xterm"}
     assert expected == dict(asked.environ)
+
+
+def test_credentials_come_from_where_the_unit_has_them(tmp_path: Path) -> None:
+    """Files by their paths, and names that systemd looks for itself; what is sealed as it is."""
+    (tmp_path / "there").touch()
+    given = [["acme", f"{tmp_path}/there"], ["by-name", "by-name"]]
+
+    assert (
+        f"LoadCredential=acme:{tmp_path}/there",
+        "LoadCredential=by-name:by-name",
+        "LoadCredentialEncrypted=erpsyncd.key:/etc/hostname",
+        "SetCredentialEncrypted=sealed:AQL/",
+    ) == credential_sources("erpsyncd.service", PROPERTIES | {"LoadCredential": given})
+
+
+def test_a_value_in_the_unit_goes_by_memory() -> None:
+    """Nobody sees it in the process list; a file of the same name goes before it, where there is one."""
+    given = PROPERTIES | {
+        "SetCredential": [["plain", list(b"canary\n%x\0")], ["kept", list(b"1")], ["acme", list(b"no")]],
+        "LoadCredential": [["acme", "/etc/hostname"], ["kept", "/nowhere"]],
+        "LoadCredentialEncrypted": [],
+        "SetCredentialEncrypted": [],
+    }
+
+    acme, plain, kept = credential_sources("erpsyncd.service", given)
+
+    assert "LoadCredential=acme:/etc/hostname" == acme
+    values = {line.partition(":")[0]: Path(line.partition(":")[2]).read_bytes() for line in (plain, kept)}
+    assert {"LoadCredential=plain": b"canary\n%x\0", "LoadCredential=kept": b"1"} == values
+
+
+def test_a_credential_whose_file_is_gone_is_named() -> None:
+    """systemd ends a unit with 243 then, and systemd-run says nothing."""
+    given = PROPERTIES | {"LoadCredential": [["acme", "/nowhere/acme"]]}
+
+    with pytest.raises(
+        ConfigurationError,
+        match=r"the credential acme of erpsyncd\.service cannot be loaded: there is no /nowhere/acme",
+    ):
+        credential_sources("erpsyncd.service", given)
 
 
 @pytest.fixture
@@ -101,7 +140,7 @@ def test_it_becomes_systemd_run(bus: Path) -> None:
 
     lines = done.stdout.splitlines()
     assert (0, ["/usr/bin/erpsyncd", "doctor", "acme", "postgresql://u:canary@db/x"]) == (done.returncode, lines[-4:])
-    assert "--property=LoadCredential=acme:/etc/erpsyncd/credentials/acme" in lines
+    assert "--property=LoadCredential=acme:acme" in lines
 
 
 @needs_root

@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,3 +216,21 @@ def test_identifiers_never_change() -> None:
 
     assert "3af316f5084a5bca92b1248ac526df4f" == message_id("run.finished")
     assert len(MEANING) == len({message_id(event) for event in MEANING})
+
+
+def test_an_error_that_ends_the_service_is_an_error_in_the_journal(tmp_path: Path) -> None:
+    """Else `journalctl -p err` would tell that it ended, and not why."""
+    settings = tmp_path / "erpsyncd.toml"
+    settings.write_text("[log]\nlevle = 'info'\nfromat = 'json'\n")
+    words = [sys.executable, "-m", "erpsyncd", "--config", str(settings), "config", "check"]
+
+    def told(journal: str) -> list[str]:
+        with (tmp_path / "stderr").open("w+b") as stream:
+            status = os.fstat(stream.fileno())
+            named = f"{status.st_dev}:{status.st_ino}" if journal == "this" else "1:1"
+            subprocess.run(words, stderr=stream, env={**os.environ, "JOURNAL_STREAM": named}, check=False)
+        return (tmp_path / "stderr").read_text().splitlines()
+
+    assert 3 == len(told("this"))
+    assert all(line.startswith("<3>") for line in told("this"))
+    assert [line.removeprefix("<3>") for line in told("this")] == told("another")

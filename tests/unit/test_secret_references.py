@@ -143,7 +143,7 @@ def test_systemd_credentials(tmp_path: Path) -> None:
 
     assert Secret("secret") == resolve_one(Reference(Scheme.SYSTEMD, "acme"), resolver)
     assert "no such file" in str(resolve_one(Reference(Scheme.SYSTEMD, "other"), resolver))
-    assert "no credentials directory" in str(resolve_one(Reference(Scheme.SYSTEMD, "acme")))
+    assert "gave this process no credentials; erpsyncd-admin has" in str(resolve_one(Reference(Scheme.SYSTEMD, "acme")))
 
 
 def test_each_reference_is_read_once_per_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

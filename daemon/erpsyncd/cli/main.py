@@ -187,8 +187,18 @@ def _fail(error: Exception, invocation: Invocation, arguments: list[str]) -> int
             shown = Crashed(f"a defect ended this command ({name}); please report it with what stands above")
     if invocation.debug or isinstance(shown, Crashed):
         write_causes(error)
-    write_error(shown, output)
+    write_error(shown, output, to_journal=_stderr_is_the_journal(invocation))
     return shown.exit_code
+
+
+def _stderr_is_the_journal(invocation: Invocation) -> bool:
+    """Whether systemd put stderr into its journal, as it does for its units."""
+    stream = invocation.environ.get("JOURNAL_STREAM")
+    if not stream:
+        return False
+    from erpsyncd.journal import is_journal  # noqa: PLC0415 -- most processes are nobody's unit
+
+    return is_journal(2, stream)
 
 
 def _usage_error(error: click.ClickException) -> UsageError:

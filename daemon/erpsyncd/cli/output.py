@@ -57,10 +57,11 @@ def write_note(text: str) -> None:
     sys.stderr.write(printable(text) + "\n")
 
 
-def write_error(error: DaemonError, output: OutputFormat) -> None:
-    """Write an error to stderr; as JSON it is the last line there."""
+def write_error(error: DaemonError, output: OutputFormat, *, to_journal: bool = False) -> None:
+    """Write an error to stderr; as JSON it is the last line there. The journal is told what it is."""
     if output is OutputFormat.TEXT:
-        sys.stderr.write(printable(f"erpsyncd: {error}") + "\n")
+        mark = "<3>" if to_journal else ""
+        sys.stderr.write("".join(f"{mark}{line}\n" for line in printable(f"erpsyncd: {error}").splitlines()))
         return
     document = {
         "version": JSON_VERSION,

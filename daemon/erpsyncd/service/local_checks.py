@@ -11,7 +11,7 @@ from pathlib import Path
 
 from erpsyncd.domain.findings import Finding, Result
 from erpsyncd.domain.secrets import Reference, Scheme
-from erpsyncd.state_directory import user_name
+from erpsyncd.files import user_name
 
 _OTHERS = 0o007
 _GROUP_AND_OTHERS = 0o077
@@ -104,8 +104,11 @@ def check_references(users: Mapping[Reference, Collection[str]], missing: Mappin
             remedy = "put the file there, readable for this user, or import the right path"
             yield Finding(check="secrets", result=Result.FAILED, detail=detail, remedy=remedy)
         else:
-            where = "Environment=" if reference.scheme is Scheme.ENV else "LoadCredential="
-            remedy = f"this shell is not the service; look for it in its unit ({where}): systemctl cat erpsyncd"
+            line = "Environment=" if reference.scheme is Scheme.ENV else f"LoadCredential={reference.name}:FILE"
+            remedy = (
+                "a shell is not the service: erpsyncd-admin doctor has what its unit has; what that lacks too needs "
+                f"{line} in the unit: systemctl edit erpsyncd"
+            )
             yield Finding(check="secrets", result=Result.WARNING, detail=detail, remedy=remedy)
 
 

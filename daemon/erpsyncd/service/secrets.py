@@ -57,7 +57,9 @@ class SecretResolver:
                 return _read_file(Path(reference.name))
             case Scheme.SYSTEMD:
                 if self.credentials_directory is None:
-                    raise _Unresolved("cannot be read: systemd gave this process no credentials directory")
+                    raise _Unresolved(
+                        "cannot be read: systemd gave this process no credentials; erpsyncd-admin has the service's"
+                    )
                 return _read_file(self.credentials_directory / reference.name)
 
     def _read_variable(self, name: str) -> str:

@@ -11,7 +11,7 @@ import secrets
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy.engine import URL
@@ -19,7 +19,6 @@ from sqlalchemy.engine import URL
 from erpsyncd.errors import StoreError, UsageError
 from erpsyncd.files import file_error
 from erpsyncd.store.addresses import sqlite_path
-from erpsyncd.store.engine import create_file
 from erpsyncd.store.existing import store_exists
 from erpsyncd.store.sqlite_file import log_and_index
 from erpsyncd.store.tables import store_metadata
@@ -62,17 +61,27 @@ def _pg_dump(url: URL, target: Path) -> str:
 def _refuse(source: Path, target: Path, *, replace: bool) -> None:
     if target in (source, *log_and_index(source), source.with_name(f"{source.name}.lock")):
         raise UsageError(f"{target} is a file of the store itself; name another one")
-    if any(beside.exists() for beside in log_and_index(target)):
+    if any(map(_is_there, log_and_index(target))):
         raise UsageError(f"{target} is a store that is in use, or was left by one; name another file")
-    if target.exists() and not replace:
+    if not replace and _is_there(target):
         raise UsageError(f"{target} is there already; name another file, or replace it with --force")
+
+
+def _is_there(path: Path) -> bool:
+    """Say whether there is something; what may not be looked at cannot be written either, and fails with its reason."""
+    with suppress(OSError):
+        return path.exists()
+    return False
 
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """Yield a new file in the target's directory, which nobody else can read; whatever is left of it goes."""
     copy = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    create_file(copy)
+    try:
+        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as exc:
+        raise file_error(f"the backup {target} cannot be made", exc) from exc
     try:
         yield copy
     finally:

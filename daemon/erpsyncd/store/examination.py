@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from erpsyncd.domain.findings import Finding, Result, finding_from
 from erpsyncd.errors import DaemonError
+from erpsyncd.files import is_missing
 from erpsyncd.store.addresses import read_url, shown
 from erpsyncd.store.database import Database
 from erpsyncd.store.existing import existing_store, store_exists
@@ -100,7 +101,7 @@ def _examine_key(url: str, key_path: Path) -> Iterator[Finding]:
             if store is not None:
                 store.unlock()
                 yield Finding(check="key", result=Result.OK, detail=f"{key_path} opens the store")
-            elif key_path.exists():
+            elif not is_missing(key_path):
                 read_key_ring(key_path)
                 yield Finding(check="key", result=Result.OK, detail=f"{key_path} can be read; nothing needs it yet")
             else:

@@ -16,7 +16,7 @@ from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
 
 #: SQLite's words for a file that has to be put right by an operator: (ours, what to do).
 _UNUSABLE = {
-    "SQLITE_CANTOPEN": "cannot be opened; its directory must exist and be writable for this user",
+    "SQLITE_CANTOPEN": "cannot be opened; this user has to be able to write it and its directory; look at their modes",
     "SQLITE_NOTADB": "is not a SQLite database; look at store.url, or stop erpsyncd and restore it from a backup",
     "SQLITE_READONLY": "is not writable for this user; look at its owner, its mode and those of its directory",
     "SQLITE_PERM": "is not accessible for this user; look at its owner and mode",

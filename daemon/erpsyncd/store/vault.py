@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.errors import ConfigurationError
+from erpsyncd.files import is_missing
 from erpsyncd.store.database import Database
 from erpsyncd.store.keys import KEY_FILE, KeyRing, create_key_file, read_key_ring
 from erpsyncd.store.schema import emptied
@@ -83,7 +84,7 @@ class Vault:
         return Unlocked(sealer=sealer, fingerprinter=Fingerprinter(sealer.open(known.fingerprint_key, FINGERPRINT_KEY)))
 
     def _read(self, known: _Metadata) -> KeyRing:
-        if not self._path.exists():
+        if is_missing(self._path):
             raise ConfigurationError(
                 f"the store {self._database.place} is encrypted under key {known.key_id}, but there is no key file "
                 f"{self._path}; put that key there (mode 600), or point at it"
@@ -98,12 +99,12 @@ class Vault:
 
     def _found_store(self) -> _Metadata:
         """Give an empty store its key. Where another process is quicker, take what it wrote."""
-        if not (self._path.exists() or self._may_create):
+        if is_missing(self._path) and not self._may_create:
             raise ConfigurationError(
                 f"there is no key file {self._path}; put one there, made for example by: "
                 "(umask 077; head -c 32 /dev/urandom | base64 > erpsyncd.key)"
             )
-        keys = read_key_ring(self._path) if self._path.exists() else create_key_file(self._path)
+        keys = create_key_file(self._path) if is_missing(self._path) else read_key_ring(self._path)
         fingerprint_key = Sealer(keys).seal(secrets.token_bytes(_FINGERPRINT_KEY_BYTES), FINGERPRINT_KEY)
         founded = _Metadata(key_id=keys.current.id, fingerprint_key=fingerprint_key)
         with self._database.write() as connection:
