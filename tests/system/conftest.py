@@ -1,4 +1,4 @@
-"""The package, built once, and one machine that it is installed on."""
+"""The package, built once, and one machine that it is installed on, ready to serve."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from machine import CannotBoot, Machine, why_not
+from server_support import DROP_IN, ONCE, QUICK, TIMER, UNIT, ask
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +60,22 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             yield booted
     except CannotBoot as exc:
         pytest.skip(f"systemd-nspawn does not boot here: {exc}")
+
+
+@pytest.fixture(scope="session")
+def server(machine: Machine, older_package: Path) -> Iterator[Machine]:
+    """A machine with the package, credentials, and a tenant on loopback; nothing is imported or started yet."""
+    machine.put("/srv/older.deb", older_package.read_bytes())
+    machine.run("dpkg", "--install", "/srv/older.deb")
+    machine.put("/root/acme-password", b"sandbox", mode=0o600)
+    machine.shell("umask 077; mkdir -p /etc/credstore.encrypted")
+    seal = ("systemd-creds", "encrypt", "--name=acme-visma", "-", "/etc/credstore.encrypted/acme-visma")
+    machine.run(*seal, stdin="sealed canary")
+    for unit in (UNIT, ONCE):
+        machine.put(f"/etc/systemd/system/{unit}.d/credentials.conf", DROP_IN.encode())
+    machine.put(f"/etc/systemd/system/{UNIT}.d/quick.conf", QUICK.encode())
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemd-run", "--unit=tenant", "--uid=nobody", "/usr/bin/erpsyncd", "sandbox", "--port", "8700")
+    machine.until(lambda: "x" if ask(machine, "GET", "state") is not None else "", "the stand-in tenant")
+    yield machine
+    machine.run("systemctl", "stop", "tenant", UNIT, TIMER, ONCE, code=None)

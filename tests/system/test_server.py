@@ -1,116 +1,31 @@
 """erpsyncd as a service: the package on a machine of its own, under a real systemd, against the stand-in tenant.
 
-The tests stand in the order of a server's life, and each leaves the machine as the next one needs it.
+The tests stand in the order of a server's life, and each leaves the machine as the next one needs it; those in the
+files after this one (by name) go on where it ends.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from machine import Machine
+from server_support import (
+    DOCUMENT,
+    ONCE,
+    STATE,
+    TIMER,
+    UNIT,
+    ask,
+    import_,
+    not_the_services,
+    remote_names,
+    stand_anew,
+    states,
+)
 
 pytestmark = pytest.mark.system
-
-UNIT = "erpsyncd.service"
-ONCE = "erpsyncd-once.service"
-TIMER = "erpsyncd-once.timer"
-STATE = "/var/lib/erpsyncd"
-PYTHON = "/opt/erpsyncd/bin/python"
-
-#: Shorter waits than a server has, and the credentials of the document below: one as a file that only root may read,
-#: one that only this machine can open.
-DROP_IN = """
-[Service]
-LoadCredential=acme-password:/root/acme-password
-LoadCredentialEncrypted=acme-visma:/etc/credstore.encrypted/acme-visma
-"""
-QUICK = "[Service]\nWatchdogSec=6s\nRestartSec=100ms\n"
-DOCUMENT = """
-[[tenants]]
-name = "acme"
-url = "http://127.0.0.1:8700/acme"
-protocol = "rest"
-[tenants.auth]
-kind = "password"
-username = "sandbox"
-password = "@{systemd:acme-password}"
-"""
-CONNECTION = """
-[[connections]]
-tenant = "acme"
-key = "KEY"
-erp_connector_id = 1
-display_name = "Name of KEY"
-[connections.config_fields]
-Client = "F0001"
-Password = "@{systemd:acme-visma}"
-"""
-
-
-@pytest.fixture(scope="module")
-def server(machine: Machine, older_package: Path) -> Iterator[Machine]:
-    """A machine with the package, credentials, and a tenant on loopback; nothing is imported or started yet."""
-    machine.put("/srv/older.deb", older_package.read_bytes())
-    machine.run("dpkg", "--install", "/srv/older.deb")
-    machine.put("/root/acme-password", b"sandbox", mode=0o600)
-    machine.shell("umask 077; mkdir -p /etc/credstore.encrypted")
-    seal = ("systemd-creds", "encrypt", "--name=acme-visma", "-", "/etc/credstore.encrypted/acme-visma")
-    machine.run(*seal, stdin="sealed canary")
-    for unit in (UNIT, ONCE):
-        machine.put(f"/etc/systemd/system/{unit}.d/credentials.conf", DROP_IN.encode())
-    machine.put(f"/etc/systemd/system/{UNIT}.d/quick.conf", QUICK.encode())
-    machine.run("systemctl", "daemon-reload")
-    machine.run("systemd-run", "--unit=tenant", "--uid=nobody", "/usr/bin/erpsyncd", "sandbox", "--port", "8700")
-    machine.until(lambda: "x" if ask(machine, "GET", "state") is not None else "", "the stand-in tenant")
-    yield machine
-    machine.run("systemctl", "stop", "tenant", UNIT, TIMER, ONCE, code=None)
-
-
-def ask(machine: Machine, method: str, path: str, body: Any = None) -> Any:
-    """Ask the stand-in; None while it does not answer."""
-    script = (
-        "import sys, urllib.request as u; "
-        "q = u.Request(sys.argv[2], sys.stdin.buffer.read() or None, method=sys.argv[1]); "
-        "sys.stdout.write(u.urlopen(q, timeout=10).read().decode())"
-    )
-    sent = "" if body is None else json.dumps(body)
-    done = machine.run(PYTHON, "-c", script, method, f"http://127.0.0.1:8700/_sandbox/{path}", stdin=sent, code=None)
-    return None if done.code else json.loads(done.stdout or "{}")
-
-
-def remote_names(machine: Machine) -> list[str]:
-    found = ask(machine, "GET", "state")["tenants"].get("acme", {}).get("connections", [])
-    return sorted(str(each["DisplayName"]) for each in found)
-
-
-def states(machine: Machine) -> dict[str, str]:
-    listed = machine.run("erpsyncd", "connections", "list", "--output", "json").stdout
-    return {item["key"]: item["state"] for item in json.loads(listed)["items"]}
-
-
-def stand_anew(machine: Machine) -> None:
-    """Start the daemon with its counters at nothing, and wait for its first pass."""
-    machine.run("systemctl", "stop", UNIT)
-    machine.run("systemctl", "reset-failed", UNIT, code=None)
-    before = machine.journal(UNIT).count("run.finished")
-    machine.run("systemctl", "start", UNIT)
-    machine.wait_for_line(UNIT, "run.finished", times=before + 1)
-
-
-def not_the_services(machine: Machine) -> str:
-    """Return the files in the state directory that are somebody else's."""
-    return machine.shell(f"find {STATE} ! -user erpsyncd -o ! -group erpsyncd").stdout
-
-
-def import_(machine: Machine, *keys: str) -> None:
-    document = DOCUMENT + "".join(CONNECTION.replace("KEY", key) for key in keys)
-    machine.put("/root/acme.toml", document.encode(), mode=0o600)
-    machine.run("erpsyncd", "import", "acme.toml")
 
 
 def test_installing_makes_the_user_and_starts_nothing(server: Machine) -> None:
@@ -197,43 +112,6 @@ def test_a_reload_takes_good_settings_and_refuses_bad_ones(server: Machine) -> N
     assert (pid, "active") == (server.property(UNIT, "MainPID"), server.property(UNIT, "ActiveState"))
 
 
-def test_a_killed_daemon_is_started_again(server: Machine) -> None:
-    """With its store as it was."""
-    pid = server.property(UNIT, "MainPID")
-    server.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", UNIT)
-    server.wait_for(UNIT, "NRestarts", "1")
-    server.wait_for(UNIT, "ActiveState", "active")
-
-    assert pid != server.property(UNIT, "MainPID")
-    assert {"a": "in_sync"} == states(server)
-
-
-def test_a_hung_daemon_is_ended_and_started_again(server: Machine) -> None:
-    """The watchdog bites, and the journal has where every thread stood."""
-    stand_anew(server)
-    server.run("systemctl", "kill", "--signal=STOP", "--kill-who=main", UNIT)
-    server.wait_for(UNIT, "NRestarts", "1")
-    server.wait_for(UNIT, "ActiveState", "active")
-    journal = server.journal(UNIT)
-
-    assert "Watchdog timeout" in journal
-    assert "most recent call first" in journal
-    assert "Failed with result 'watchdog'" in journal
-
-
-def test_a_daemon_that_lives_is_left_alone(server: Machine) -> None:
-    """Longer than the watchdog waits, it gives its signs of life."""
-    stand_anew(server)
-    first = server.property(UNIT, "WatchdogTimestampMonotonic")
-    for _ in range(4):
-        first = server.until(
-            lambda: now if (now := server.property(UNIT, "WatchdogTimestampMonotonic")) != first else "",  # noqa: B023
-            "a sign of life",
-        )
-
-    assert ("0", "active") == (server.property(UNIT, "NRestarts"), server.property(UNIT, "ActiveState"))
-
-
 def test_a_stop_waits_for_a_call_in_flight(server: Machine) -> None:
     """The save that the tenant takes its time for is answered and recorded; then the daemon ends in order."""
     server.run("systemctl", "stop", UNIT)
@@ -311,38 +189,3 @@ def test_both_modes_enabled_come_up_as_one(server: Machine) -> None:
         "one of the two modes",
     )
     server.run("systemctl", "disable", "--now", TIMER)
-
-
-def test_an_upgrade_keeps_the_store_and_starts_what_ran(server: Machine, package: Path) -> None:
-    """The daemon that ran is a new one, with the settings that were edited; nothing is pushed again."""
-    server.run("systemctl", "enable", UNIT)
-    stand_anew(server)
-    pid = server.property(UNIT, "MainPID")
-    saves = ask(server, "GET", "state")["tenants"]["acme"]["calls"]["SaveConnection"]
-    server.put("/srv/new.deb", package.read_bytes())
-
-    server.run("dpkg", "--install", "/srv/new.deb")
-
-    assert ("active", False) == (server.property(UNIT, "ActiveState"), pid == server.property(UNIT, "MainPID"))
-    assert "enabled" == server.run("systemctl", "is-enabled", UNIT).stdout.strip()
-    assert 'reconcile = "7h"' in server.shell("cat /etc/erpsyncd/erpsyncd.toml").stdout
-    assert {"a": "in_sync", "b": "in_sync", "c": "in_sync"} == states(server)
-    assert saves == ask(server, "GET", "state")["tenants"]["acme"]["calls"]["SaveConnection"]
-    assert server.run("dpkg-query", "--show", "--showformat=${Version}", "erpsyncd").stdout != "0.0.1"
-
-
-def test_removing_keeps_the_store_and_purging_does_not(server: Machine) -> None:
-    """After a removal nothing runs and nothing is enabled; after a purge nothing of ours is left but the user."""
-    server.run("dpkg", "--remove", "erpsyncd")
-
-    assert "" == server.shell("pgrep -u erpsyncd || true").stdout
-    left = server.shell(f"ls {STATE}; ls /etc/erpsyncd").stdout
-    assert {"erpsyncd.db", "erpsyncd.key", "erpsyncd.toml"} <= set(left.split())
-    assert "" == server.shell("find /etc/systemd /usr/bin /opt -name '*erpsyncd*' ! -name '*.d' -maxdepth 4").stdout
-
-    server.run("dpkg", "--purge", "erpsyncd")
-
-    gone = server.shell("ls -d /var/lib/erpsyncd /etc/erpsyncd /opt/erpsyncd /usr/bin/erpsyncd*", code=None)
-    assert "" == gone.stdout
-    assert "not-found" == server.property(UNIT, "LoadState")
-    assert "erpsyncd" in server.run("id", "erpsyncd").stdout
