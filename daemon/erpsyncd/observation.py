@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,7 +20,7 @@ import structlog
 from erpsyncd.domain.listening import parse_listen
 from erpsyncd.domain.notifications import Event, Notification, read_command, read_events, webhook_problem
 from erpsyncd.domain.results import RunStatus
-from erpsyncd.domain.secrets import Secret, parse_template
+from erpsyncd.domain.secrets import parse_template
 from erpsyncd.domain.watching import CallWatcher, Census, FinishedRun, RunWatcher, StartedRun
 from erpsyncd.errors import DaemonError, StoreError
 from erpsyncd.logs import redact_text
@@ -203,27 +203,25 @@ class _Address:
 
     async def deliver(self, notification: Notification) -> None:
         """See the port."""
+        from erpsyncd.domain.proxies import parse_proxy  # noqa: PLC0415 -- as above
         from erpsyncd.hooks.targets import NotDelivered  # noqa: PLC0415 -- see the module's docstring
         from erpsyncd.hooks.webhook import Webhook  # noqa: PLC0415 -- as above
 
-        values, missing = await asyncio.to_thread(self._resolve)
+        texts = (self._address, self._notify.secret, self._notify.proxy)
+        address, secret, proxy = (parse_template(text) if text else None for text in texts)
+        assert address is not None, "who has no address is nobody's target"
+        wanted = {reference for template in (address, secret, proxy) if template for reference in template.references}
+        found, missing = await asyncio.to_thread(self._resolver.resolve, wanted)
         if missing:
-            raise NotDelivered("; ".join(missing))
-        url = values[self._address]
+            raise NotDelivered("; ".join(missing.values()))
+        url = address.resolve(found)
         if webhook_problem(url.reveal()) is not None:
             raise NotDelivered(f"{self._address} {webhook_problem(url.reveal())}")
         webhook = Webhook(
             url=url,
-            secret=values[self._notify.secret] if self._notify.secret else None,
+            secret=secret.resolve(found) if secret else None,
+            proxy=parse_proxy(proxy).resolve(found) if proxy else None,
             deadline_seconds=self._notify.deadline.total_seconds(),
             attempts=self._notify.attempts,
         )
         await webhook.deliver(notification)
-
-    def _resolve(self) -> tuple[Mapping[str, Secret], list[str]]:
-        templates = {text: parse_template(text) for text in (self._address, self._notify.secret) if text}
-        wanted = {reference for template in templates.values() for reference in template.references}
-        found, missing = self._resolver.resolve(wanted)
-        if missing:
-            return {}, list(missing.values())
-        return {text: template.resolve(found) for text, template in templates.items()}, []

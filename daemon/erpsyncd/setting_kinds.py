@@ -73,6 +73,20 @@ def _read_webhook(text: str) -> str:
     return text
 
 
+def _read_proxy(text: str) -> str:
+    if not text:
+        return text
+    from erpsyncd.domain.proxies import parse_proxy  # noqa: PLC0415 -- few have one
+
+    try:
+        described = parse_proxy(parse_template(text))
+    except KeyError:
+        raise ValueError("must be an address: nothing is stored for a setting") from None
+    if described.password is not None and described.password.holds_secret_text:
+        raise ValueError("must have a reference for its password, such as @{systemd:NAME}: a secret is no setting")
+    return text
+
+
 def _read_command_line(text: str) -> str:
     read_command(text)
     return text
@@ -105,6 +119,7 @@ Webhook: TypeAlias = Annotated[str, _read_webhook]
 AbsolutePath: TypeAlias = Annotated[str, _read_path]
 Database: TypeAlias = Annotated[str, _read_database]
 Listen: TypeAlias = Annotated[str, _read_listen]
+NotifyProxy: TypeAlias = Annotated[str, _read_proxy]
 Reference: TypeAlias = Annotated[str, _read_reference]
 CommandLine: TypeAlias = Annotated[str, _read_command_line]
 EventWords: TypeAlias = Annotated[str, _read_event_words]

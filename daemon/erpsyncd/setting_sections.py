@@ -23,6 +23,7 @@ from erpsyncd.setting_kinds import (
     DurationOrNone,
     EventWords,
     Listen,
+    NotifyProxy,
     Reference,
     Schedule,
     Webhook,
@@ -248,6 +249,10 @@ class NotifySettings:
 
     secret: Reference = ""
     """A reference to the secret that signs what the addresses get (HMAC-SHA256). Empty: it is not signed."""
+
+    proxy: NotifyProxy = ""
+    """The forward proxy between here and the addresses, as `http://user:@{systemd:NAME}@host:3128`. Those of this
+    machine are reached without it. Empty: none; nothing is taken from the environment."""
 
     command: CommandLine = ""
     """A program with its arguments, quoted as in a shell but run without one; it gets the JSON on stdin."""

@@ -34,7 +34,7 @@ __all__ = ["DEFAULT_FILE", "Settings", "load_settings"]
 DEFAULT_FILE = Path("/etc/erpsyncd/erpsyncd.toml")
 _CREDENTIAL = "erpsyncd.key"
 #: Their values are never repeated in a message: they may hold a password.
-_CONFIDENTIAL = SECRET_ADDRESSES | {"store.url", "notify.secret", "notify.command"}
+_CONFIDENTIAL = SECRET_ADDRESSES | {"store.url", "notify.secret", "notify.proxy", "notify.command"}
 #: With fewer days the vendor's condition, three months of logs, is not met.
 _VENDOR_DAYS = 92
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -14,21 +15,26 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from structlog.testing import capture_logs
 
+from certificates import Authority
 from erpsyncd.domain.notifications import Event, Notification, of_end, of_start, read_command, read_events
+from erpsyncd.domain.proxies import parse_proxy
 from erpsyncd.domain.results import Outcome, RunReport, Status, TenantReport
-from erpsyncd.domain.secrets import Secret
+from erpsyncd.domain.secrets import Secret, parse_template
 from erpsyncd.domain.watching import FinishedRun, StartedRun
 from erpsyncd.hooks.command import Command
 from erpsyncd.hooks.courier import Courier
 from erpsyncd.hooks.targets import NotDelivered
 from erpsyncd.hooks.webhook import Webhook
 from erpsyncd.logs import redact_text
+from forward_proxy import forward_proxy
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STARTED = StartedRun(trigger="reconcile", dry_run=False, started_at=NOW)
@@ -155,8 +161,13 @@ async def no_pause(_seconds: float) -> None:
     """Wait for nothing."""
 
 
+def bare() -> ssl.SSLContext:
+    """Return what trusts nobody, and costs nothing to make."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def webhook(url: str, **overrides: Any) -> Webhook:
-    given: dict[str, Any] = {"secret": SECRET, "deadline_seconds": 10, "attempts": 3, "pause": no_pause}
+    given: dict[str, Any] = {"secret": SECRET, "deadline_seconds": 10, "attempts": 3, "pause": no_pause, "tls": bare}
     return Webhook(url=Secret(url), **(given | overrides))
 
 
@@ -204,8 +215,8 @@ async def test_what_is_refused_is_given_up(answers: tuple[str, ...], tries: int,
 async def test_a_receiver_that_hangs_costs_its_time_and_no_more() -> None:
     """All tries share one deadline."""
     async with receiving("503 No", "hang") as receiver:
-        with pytest.raises(NotDelivered, match=r"^127\.0\.0\.1 did not answer in 0\.3 s$"):
-            await webhook(receiver.url, deadline_seconds=0.3).deliver(told(ended()))
+        with pytest.raises(NotDelivered, match=r"^127\.0\.0\.1 did not answer in 1 s$"):
+            await webhook(receiver.url, deadline_seconds=1).deliver(told(ended()))
 
     assert 2 == len(receiver.requests)
 
@@ -214,6 +225,43 @@ async def test_nobody_there() -> None:
     """The reason has no words of the library's, which could repeat the address."""
     with pytest.raises(NotDelivered, match=r"^127\.0\.0\.1 cannot be reached \(ConnectError\)$"):
         await webhook("http://127.0.0.1:9/canary").deliver(told(ended()))
+
+
+async def test_a_proxy_stands_between_here_and_elsewhere(tmp_path: Path) -> None:
+    """With its login, and the tunnel's end checked as ever; the environment's is not asked."""
+    authority = Authority(directory=tmp_path)
+    trusted = partial(ssl.create_default_context, cafile=authority.file)
+    tls = authority.server(authority.issue("hooks.example"))
+    async with receiving(tls=tls) as receiver, forward_proxy() as proxy:
+        proxy.leads_to = urlsplit(receiver.url).port
+        address = parse_proxy(parse_template(proxy.url("user:pass%40word"))).resolve({})
+        target = webhook("https://hooks.example/canary", proxy=address, tls=trusted)
+        await target.deliver(told(ended()))
+
+    assert 1 == len(receiver.requests)
+    (head,) = proxy.heads
+    assert head.startswith(b"CONNECT hooks.example:443 ")
+    login = base64.b64encode(b"user:pass@word")
+    assert b"Proxy-Authorization: Basic " + login in head
+
+
+async def test_this_machine_is_reached_without_the_proxy() -> None:
+    """It would not know the way."""
+    nobody = parse_proxy(parse_template("http://127.0.0.1:9")).resolve({})
+    async with receiving() as receiver:
+        await webhook(receiver.url, proxy=nobody).deliver(told(ended()))
+
+    assert 1 == len(receiver.requests)
+
+
+async def test_a_proxy_that_refuses_is_named_without_its_login() -> None:
+    """It is another's fault than the receiver's."""
+    async with forward_proxy() as proxy:
+        proxy.answer = b"HTTP/1.1 407 Canary\r\nContent-Length: 0\r\n\r\n"
+        address = parse_proxy(parse_template(proxy.url("user:canary"))).resolve({})
+        reason = rf"^hooks\.example cannot be reached through 127\.0\.0\.1:{proxy.port} \(ProxyError\)$"
+        with pytest.raises(NotDelivered, match=reason):
+            await webhook("https://hooks.example/canary", proxy=address).deliver(told(ended()))
 
 
 # Commands ------------------------------------------------------------------------------------------------------

@@ -208,6 +208,25 @@ def test_a_bad_store_url_is_not_repeated(tmp_path: Path, url: str) -> None:
         assert CANARY not in found[0]
 
 
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        (f"http://user:{CANARY}@proxy.example:3128", "must have a reference for its password"),
+        (CANARY, "must be an address such as"),
+        ("http://proxy.example", "must be an address such as"),
+        ("@{stored}", "must be an address: nothing is stored for a setting"),
+    ],
+)
+def test_a_proxy_for_notifications_has_no_password_of_its_own(tmp_path: Path, proxy: str, words: str) -> None:
+    """A file of settings is open to whoever looks after the service; what was written is not repeated."""
+    (found,) = problems(f'[notify]\nproxy = "{proxy}"', tmp_path=tmp_path)
+
+    assert words in found
+    assert CANARY not in found
+    given = {"ERPSYNCD__NOTIFY__PROXY": "http://user:@{systemd:NAME}@proxy.example:3128"}
+    assert "@proxy.example:3128" in load_settings(None, HOME | given, {}).notify.proxy
+
+
 def test_the_store_url_is_not_shown() -> None:
     """Settings in a traceback do not show the password of the database."""
     settings = load_settings(None, HOME | {"ERPSYNCD__STORE__URL": f"postgresql+psycopg://u:{CANARY}@h/d"}, {})

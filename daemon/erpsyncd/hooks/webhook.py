@@ -1,7 +1,7 @@
 """One notification to one address: a POST with JSON, signed, in a bounded time.
 
 Like the transport to tenants it follows no redirect and takes nothing from the environment; unlike that one it knows
-no tenant, and what is answered does not matter beyond its status.
+no tenant, and what is answered does not matter beyond its status. A proxy is one for all addresses elsewhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from uuid import uuid4
 import httpx
 
 from erpsyncd import __version__
+from erpsyncd.domain.input_rules import is_loopback
 from erpsyncd.domain.notifications import Notification
+from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.hooks.targets import NotDelivered
 
@@ -46,6 +48,9 @@ class Webhook:
 
     url: Secret
     secret: Secret | None
+    proxy: Proxy | None = None
+    """What stands between here and an address that is not this machine's."""
+
     deadline_seconds: float
     attempts: int
     now: Callable[[], float] = time.time
@@ -66,7 +71,18 @@ class Webhook:
             raise NotDelivered(f"{host} did not answer in {self.deadline_seconds:g} s") from None
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(trust_env=False, verify=self.tls(), timeout=self.deadline_seconds)
+        tls = self.tls()
+        return httpx.AsyncClient(trust_env=False, verify=tls, proxy=self._way(tls), timeout=self.deadline_seconds)
+
+    def _way(self, tls: ssl.SSLContext) -> httpx.Proxy | None:
+        if self.proxy is None or is_loopback(urlsplit(self.url.reveal()).hostname or ""):
+            return None
+        there, user = self.proxy.address, self.proxy.username.reveal()
+        return httpx.Proxy(
+            f"{there.scheme}://{there.host}:{there.port}",
+            auth=(user, self.proxy.password.reveal()) if user else None,
+            ssl_context=tls if there.scheme == "https" else None,
+        )
 
     async def _try(self, client: httpx.AsyncClient, notification: Notification, host: str) -> None:
         body = json.dumps(notification.body).encode()
@@ -99,7 +115,8 @@ class Webhook:
                 status = response.status_code
         except (httpx.RequestError, httpx.InvalidURL, OSError, UnicodeError) as exc:
             # Their own words may repeat the address.
-            return f"{host} cannot be reached ({type(exc).__name__})", True
+            through = f" through {self.proxy.address.where}" if isinstance(exc, httpx.ProxyError) and self.proxy else ""
+            return f"{host} cannot be reached{through} ({type(exc).__name__})", True
         if response.is_success:
             return None, False
         return f"{host} answered {status}", response.is_server_error or status in _PASSING
