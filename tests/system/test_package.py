@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.system
+
+#: Who builds it, as Debian's own tools take it from his environment.
+MAINTAINER = (
+    f"{os.environ.get('DEBFULLNAME', 'Whoever built this package')} <{os.environ.get('DEBEMAIL', 'root@localhost')}>"
+)
 
 
 def _told(*words: str) -> str:
@@ -69,6 +75,7 @@ def test_the_package_says_what_it_needs(package: Path) -> None:
     control = _told("dpkg-deb", "--field", str(package))
     fields = dict(line.split(": ", 1) for line in control.splitlines() if not line.startswith(" "))
 
+    assert MAINTAINER == fields["Maintainer"]
     assert ("erpsyncd", "net", "optional") == (fields["Package"], fields["Section"], fields["Priority"])
     assert re.search(r"python3 \(>= 3\.\d+~\), python3 \(<< 3\.\d+~\).*systemd \(>= 250\)", fields["Depends"])
     assert int(fields["Installed-Size"]) > 1024

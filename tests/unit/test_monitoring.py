@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -142,17 +143,26 @@ def test_rules_have_the_shape_that_prometheus_wants() -> None:
         assert re.search(r" (>|==) [0-9]+\s*$", rule["expr"])
 
 
-def test_expressions_are_balanced() -> None:
-    """Brackets close what they open."""
-    pairs = {")": "(", "]": "[", "}": "{"}
+def as_prometheus_gets_it(expression: str) -> str:
+    """Return an expression with what Grafana puts in for its own variables."""
+    return expression.replace("$__rate_interval", "5m")
+
+
+def test_expressions_are_promql() -> None:
+    """Syntax, functions with their arguments, and types: `rate` of a range, a comparison of instants."""
     for place, expression in expressions():
-        open_ones: list[str] = []
-        for sign in re.sub(r'"[^"]*"', "", expression):
-            if sign in pairs.values():
-                open_ones.append(sign)
-            elif sign in pairs:
-                assert open_ones.pop() == pairs[sign], place
-        assert [] == open_ones, place
+        parsed = promql_parser.parse(as_prometheus_gets_it(expression))
+
+        assert isinstance(parsed, promql_parser.Expr), place
+
+
+@pytest.mark.parametrize(
+    "wrong", ["rate(erpsyncd_runs_total)", "sum by instance (up)", "up{job=a}", "rats(up[5m])", "up >"]
+)
+def test_what_is_no_promql_is_found_out(wrong: str) -> None:
+    """The check above can fail."""
+    with pytest.raises(ValueError):  # noqa: PT011 -- its words are the parser's
+        promql_parser.parse(as_prometheus_gets_it(wrong))
 
 
 def test_the_dashboard_has_the_shape_that_grafana_wants() -> None:
