@@ -21,14 +21,14 @@ from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.calls import Call, Endpoint, Reply
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.rate import RateLimiter
-from erpsyncd.netserver.tls import Tls
+from erpsyncd.netserver.tls import OwnTls
 
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 ARRAYS = "http://schemas.microsoft.com/2003/10/Serialization/Arrays"
 NIL = 'xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true"'
 
 #: For the network where nothing of it is encrypted; there are no certificates to load.
-PLAIN = Tls(tenant=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), proxy=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+PLAIN = OwnTls(tenant=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), proxy=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 #: No pauses between attempts, a deadline that no healthy loopback call reaches.
 QUICK = RemoteLimits(wait_initial_seconds=0, wait_jitter_seconds=0, wait_max_seconds=0, deadline_seconds=20)
