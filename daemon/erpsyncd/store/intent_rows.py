@@ -72,7 +72,7 @@ def open_intents(connection: Connection, openings: Sequence[Opening]) -> Sequenc
         raise NotTried(f"{keys} was removed here, or marked otherwise, while this pass worked on it; nothing was sent")
     kept = _keep_listings(connection, openings)
     rows = [_intent(opening, kept.get((opening.lease.tenant_id, opening.seen))) for opening in openings]
-    opened: dict[int, int] = dict(connection.execute(_INSERT, rows).tuples().all())
+    opened = {row.connection_id: row.id for row in connection.execute(_INSERT, rows).all()}
     assert len(opened) == len(openings), "a pass works on a connection once at a time"
     return [opened[opening.stored.id] for opening in openings]
 
@@ -154,6 +154,6 @@ def _keep_listings(connection: Connection, openings: Sequence[Opening]) -> dict[
         number = numbers.get((tenant_id, digest))
         if number is None:
             values = {"tenant_id": tenant_id, "digest": digest, "ids": sorted(seen)}
-            number = inserted_id(connection.execute(insert(listings).values(values)))
+            number = inserted_id(connection.execute(insert(listings), values))
         kept[tenant_id, seen] = number
     return kept
