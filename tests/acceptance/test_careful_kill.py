@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from erpsyncd.domain.tenants import Protocol
+from pairings import each_store_and_protocol
 from torture.careful import change_config, check_careful, opened_careful_world
 from torture.kills import CallTrap, Side, kill_at_call
 
@@ -28,11 +27,7 @@ CREATING = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("upgraded_url", "protocol"),
-    [("sqlite", Protocol.SOAP), ("postgresql", Protocol.REST)],
-    indirect=["upgraded_url"],
-)
+@each_store_and_protocol
 def test_a_process_may_die_at_any_step(upgraded_url: str, protocol: Protocol, tmp_path: Path) -> None:
     """The next process finds what stands there, and brings it to what is wanted; the cursor is never rewound."""
     with opened_careful_world(tmp_path, upgraded_url, protocol) as world:

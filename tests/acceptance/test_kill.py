@@ -16,18 +16,20 @@ import pytest
 from commands import PATIENCE
 from erpsyncd.domain.tenants import Protocol
 from erpsyncd.sandbox import Hang, Rule
+from pairings import each_store_and_protocol
 from torture.kills import CallTrap, Side, kill_at, kill_at_call
 from torture.points import CHANGES, RECOVERY, WRITING, Doom, Point
 from torture.world import World, opened_world
 
 
-@pytest.fixture(params=list(Protocol))
-def world(request: pytest.FixtureRequest, upgraded_url: str, tmp_path: Path) -> Iterator[World]:
-    with opened_world(tmp_path, upgraded_url, request.param) as opened:
+@pytest.fixture
+def world(upgraded_url: str, protocol: Protocol, tmp_path: Path) -> Iterator[World]:
+    with opened_world(tmp_path, upgraded_url, protocol) as opened:
         opened.populate(10)
         yield opened
 
 
+@each_store_and_protocol  # `make torture` has all with all
 def test_a_process_may_die_at_any_boundary(world: World) -> None:
     """Kill after kill, each in the middle of what the one before left; then one that lives sets all of it right."""
     for nth, point in enumerate(WRITING[:4], start=1):

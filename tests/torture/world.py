@@ -286,6 +286,9 @@ def _owner(pid: int | None) -> str:
 
 
 SETTINGS = {
+    # What is killed brings no coverage home, and what lives does what others are measured at.
+    "COVERAGE_PROCESS_START": "",
+    "COVERAGE_PROCESS_CONFIG": "",
     "ERPSYNCD__SCHEDULE__RECONCILE": "0.3s",
     "ERPSYNCD__SCHEDULE__JITTER": "0s",
     "ERPSYNCD__SAFETY__MAX_DELETES": "1000",
