@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import Effect, RemoteRejected
@@ -41,8 +41,7 @@ def soap_action(operation: Operation[Any], version: int) -> str:
     return f'"{services_namespace(version)}/{operation.agent}/{operation.name}"'
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """A place in a template: what is written there, the member's name for messages, and the text that follows."""
 
     name: str
@@ -65,8 +64,8 @@ class Template:
         """
         parts = [self.start]
         try:
-            for slot, value in zip(self.slots, values, strict=True):
-                parts += slot.write(slot.name, value), slot.then
+            for (name, write, then), value in zip(self.slots, values, strict=True):
+                parts += write(name, value), then
         except Unreadable as problem:
             raise RemoteRejected(operation, f"not sent: {one_line(str(problem))}", effect=Effect.NEVER_SENT) from None
         return "".join(parts).encode()
@@ -107,7 +106,7 @@ def _compiled(marks: list[str | Slot]) -> Template:
         if isinstance(mark, Slot):
             slots.append(mark)
         elif slots:
-            slots[-1] = replace(slots[-1], then=slots[-1].then + mark)
+            slots[-1] = slots[-1]._replace(then=slots[-1].then + mark)
         else:
             start += mark
     return Template(start, tuple(slots))

@@ -34,7 +34,7 @@ from erpsyncd.netserver.operations import (
     Operation,
 )
 from erpsyncd.netserver.xml_faults import find_fault, succeeded
-from erpsyncd.netserver.xml_parsing import Envelope, as_envelope, parse_xml
+from erpsyncd.netserver.xml_parsing import Envelope, as_envelope, parse_answer
 from erpsyncd.netserver.xml_replies import read_reply
 
 T = TypeVar("T")
@@ -145,7 +145,7 @@ class SoapDialect:
         def read(call: Call, reply: Reply) -> tuple[T, ...] | None:
             items = listing.read(call, reply)
             if items is None:
-                envelope = as_envelope(parse_xml(reply.body, reply.content_type))
+                envelope = as_envelope(parse_answer(reply.body, reply.content_type))
                 return () if succeeded(envelope, services_version(self._tenant, operation)) else None
             return items
 
@@ -197,7 +197,7 @@ class SoapDialect:
         problem = "its body is empty"
         if reply.body:
             try:
-                envelope = as_envelope(parse_xml(reply.body, reply.content_type))
+                envelope = as_envelope(parse_answer(reply.body, reply.content_type))
                 fault = find_fault(envelope, version)
             except Unreadable as exc:
                 problem, envelope = str(exc), None

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from erpsyncd.netserver.carriers import Unreadable
-from erpsyncd.netserver.xml_parsing import Element
+from erpsyncd.netserver.xml_parsing import Node
 from erpsyncd.netserver.xml_values import is_nil, read_bool, read_long
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class _Room:
         return True
 
 
-def whole_element(element: Element) -> dict[str, Any]:
+def whole_element(element: Node) -> dict[str, Any]:
     """Return a carrier that came as XML, as Web API would have written it."""
     room = _Room(MAX_PARTS)
     return _marked(_members(element, room, MAX_DEPTH), room)
@@ -93,9 +93,10 @@ def _marked(value: dict[str, Any], room: _Room) -> dict[str, Any]:
 # XML ----------------------------------------------------------------------------------------------------------
 
 
-def _members(element: Element, room: _Room, depth: int) -> dict[str, Any]:
+def _members(element: Node, room: _Room, depth: int) -> dict[str, Any]:
     """Return what an element holds by local names; what comes several times is a list."""
-    ordered = _simple_first(enumerate(element), lambda item: len(item[1]) == 0)
+    children: Iterable[Node] = element
+    ordered = _simple_first(enumerate(children), lambda item: len(item[1]) == 0)
     values = [(place, child, _value(child, room, depth - 1)) for place, child in ordered if room.take()]
     found: dict[str, list[Any]] = {}
     for _, child, value in sorted(values, key=itemgetter(0)):
@@ -103,7 +104,7 @@ def _members(element: Element, room: _Room, depth: int) -> dict[str, Any]:
     return {name: each[0] if len(each) == 1 else each for name, each in found.items()}
 
 
-def _value(element: Element, room: _Room, depth: int) -> Any:
+def _value(element: Node, room: _Room, depth: int) -> Any:
     name = _local(element)
     if is_nil(element):
         return None
@@ -119,7 +120,7 @@ def _value(element: Element, room: _Room, depth: int) -> Any:
     return _scalar(name, element)
 
 
-def _pairs(element: Element, room: _Room, depth: int) -> Any:
+def _pairs(element: Node, room: _Room, depth: int) -> Any:
     """Return a dictionary's pairs as the object that they are in JSON; as they came where they are none."""
     pairs = [_members(each, room, depth - 1) for each in element if not is_nil(each) and room.take()]
     names = [pair.get("Key") for pair in pairs]
@@ -128,7 +129,7 @@ def _pairs(element: Element, room: _Room, depth: int) -> Any:
     return pairs
 
 
-def _scalar(name: str, element: Element) -> Any:
+def _scalar(name: str, element: Node) -> Any:
     try:
         if name in _FLAGS:
             return read_bool(element)
@@ -139,7 +140,7 @@ def _scalar(name: str, element: Element) -> Any:
     return element.text or ""
 
 
-def _local(element: Element) -> str:
+def _local(element: Node) -> str:
     return str(element.tag).rpartition("}")[2]
 
 

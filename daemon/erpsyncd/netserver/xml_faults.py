@@ -9,7 +9,7 @@ from erpsyncd.errors import NOT_HERE_FAULT
 from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.envelopes import services_namespace
 from erpsyncd.netserver.failures import FAILED_AUTHENTICATION, Fault, short_type
-from erpsyncd.netserver.xml_parsing import Element, Envelope
+from erpsyncd.netserver.xml_parsing import Envelope, Node
 from erpsyncd.netserver.xml_values import is_blank, is_nil, read_bool
 
 #: NetServer's own exceptions, as the text of a fault without details begins. Further in, they may be quotations.
@@ -41,7 +41,7 @@ def succeeded(envelope: Envelope, version: int) -> bool | None:
     return None if flag is None or is_blank(flag) else read_bool(flag)
 
 
-def _header_part(envelope: Envelope, name: str, version: int) -> Element | None:
+def _header_part(envelope: Envelope, name: str, version: int) -> Node | None:
     tag = f"{{{services_namespace(version)}}}{name}"
     found = [part for part in envelope.header if part.tag == tag]
     if len(found) > 1:  # which of them would be meant?
@@ -49,16 +49,16 @@ def _header_part(envelope: Envelope, name: str, version: int) -> Element | None:
     return found[0] if found else None
 
 
-def _local(element: Element) -> str:
+def _local(element: Node) -> str:
     return str(element.tag).rpartition("}")[2]
 
 
-def _exception_chain(info: Element) -> Iterator[tuple[str, str]]:
+def _exception_chain(info: Node) -> Iterator[tuple[str, str]]:
     """Yield type and text of the exceptions that say something, outermost first.
 
     They are those of an ExceptionInfo or a WCF ExceptionDetail.
     """
-    level: Element | None = info
+    level: Node | None = info
     while level is not None and not is_nil(level):
         parts = {_local(part): part for part in level if not is_nil(part)}
         said = {name: (part.text or "").strip() for name, part in parts.items() if name != "InnerException"}
@@ -76,9 +76,10 @@ def _innermost(chain: list[tuple[str, str]]) -> Fault:
     return Fault(exception_type=short_type(types[-1]) if types else "", text=text, types=types)
 
 
-def _soap_fault(fault: Element) -> Fault:
+def _soap_fault(fault: Node) -> Fault:
     """Read a SOAP fault, 1.1 or 1.2, with or without WCF's details."""
-    named = {_local(each): each for each in reversed(list(fault.iter()))}  # the outermost of each name stays
+    each_part: list[Node] = list(fault.iter())
+    named = {_local(each): each for each in reversed(each_part)}  # the outermost of each name stays
     detail = named.get("ExceptionDetail")
     if detail is None:
         detail = named.get("ExceptionInfo")
@@ -98,13 +99,13 @@ def _type_in(text: str) -> tuple[str, ...]:
     return (match.group(),) if match is not None else ()
 
 
-def _credential_code(named: dict[str, Element]) -> tuple[str, ...]:
+def _credential_code(named: dict[str, Node]) -> tuple[str, ...]:
     """Return the fault's code where it is WS-Security's way to say "not logged in"."""
     code = _code_if(FAILED_AUTHENTICATION, named)
     return (code,) if code else ()
 
 
-def _code_if(wanted: str, named: dict[str, Element]) -> str:
+def _code_if(wanted: str, named: dict[str, Node]) -> str:
     """Return the fault's code where it is this one."""
     codes = (named[name].text or "" for name in ("faultcode", "Value") if name in named)
     return wanted if any(code.strip().rpartition(":")[2] == wanted for code in codes) else ""

@@ -12,15 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 from typing import TypeAlias
+from xml.etree import ElementTree as ET
 
 from lxml import etree
 
 from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.charsets import decoded, is_known
 from erpsyncd.netserver.envelopes import SOAP11, SOAP12
-from erpsyncd.netserver.xml_vocabulary import Vocabulary
+from erpsyncd.netserver.short_answers import parse_short
 
 Element: TypeAlias = etree._Element  # noqa: SLF001 -- lxml has no public name for the type of an element
+#: An element of an answer, whoever parsed it: what is read there, both have by the same names.
+Node: TypeAlias = Element | ET.Element
 
 #: More tags and attributes than any answer of ours needs. libxml2 spends 120 bytes on an element that takes 4 on
 #: the wire, and 300 on an attribute that takes 10.
@@ -65,13 +68,9 @@ class _ParsingThread:
                     thread.shutdown(wait=False)
 
 
-def _parsed(body: bytes, parser: etree.XMLParser | None = None) -> Element:
+def _parsed(body: bytes) -> Element:
     """Parse with a parser of this thread's own: one that is shared takes the names along."""
-    return etree.fromstring(body, parser or _parser())
-
-
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(
+    parser = etree.XMLParser(
         resolve_entities=False,
         load_dtd=False,
         no_network=True,
@@ -80,12 +79,20 @@ def _parser() -> etree.XMLParser:
         remove_pis=True,
         collect_ids=False,
     )
+    return etree.fromstring(body, parser)
 
 
 _PARSING = _ParsingThread()
-#: For what may be parsed where it arrived.
-_PARSER = _parser()
-_VOCABULARY = Vocabulary()
+
+
+def parse_answer(body: bytes, content_type: str = "") -> Node:
+    """Return the root of a tenant's answer: parsed here if it is short, else as `parse_xml` does.
+
+    Raises:
+        Unreadable: as `parse_xml` says.
+    """
+    root = parse_short(body)
+    return parse_xml(body, content_type) if root is None else root
 
 
 def parse_xml(body: bytes, content_type: str = "") -> Element:
@@ -98,7 +105,7 @@ def parse_xml(body: bytes, content_type: str = "") -> Element:
         if spelling.count(b"<") + spelling.count(b"=") > MAX_TAGS:
             raise Unreadable(f"more than {MAX_TAGS} tags and attributes")
         try:
-            root = _parsed(spelling, _PARSER) if _VOCABULARY.admits(spelling) else _PARSING.parse(spelling)
+            root = _PARSING.parse(spelling)
         except (etree.LxmlError, ValueError, LookupError):  # its message may quote the body
             continue
         if root.getroottree().docinfo.internalDTD is not None:
@@ -137,12 +144,12 @@ def _can_be_counted(body: bytes, declaration: bytes) -> bool:
 class Envelope:
     """A SOAP envelope, 1.1 or 1.2, taken apart."""
 
-    header: tuple[Element, ...]
-    body: tuple[Element, ...]
-    fault: Element | None
+    header: tuple[Node, ...]
+    body: tuple[Node, ...]
+    fault: Node | None
 
 
-def as_envelope(root: Element) -> Envelope:
+def as_envelope(root: Node) -> Envelope:
     """Return the parts of a SOAP envelope.
 
     Raises:
@@ -151,8 +158,8 @@ def as_envelope(root: Element) -> Envelope:
     namespace = _ENVELOPES.get(root.tag)
     if namespace is None:
         raise Unreadable("this is not a SOAP envelope")
-    header: list[Element] = []
-    bodies: list[tuple[Element, ...]] = []
+    header: list[Node] = []
+    bodies: list[tuple[Node, ...]] = []
     for part in root:
         if part.tag == f"{namespace}Header":
             header += part

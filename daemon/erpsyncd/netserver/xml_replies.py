@@ -13,11 +13,12 @@ from erpsyncd.domain.secrets import Secret
 from erpsyncd.netserver.carriers import WHOLE, Carrier, Kind, Member, Unreadable
 from erpsyncd.netserver.envelopes import ARRAYS, services_namespace
 from erpsyncd.netserver.whole_answers import whole_element
-from erpsyncd.netserver.xml_parsing import Element, Envelope
+from erpsyncd.netserver.xml_parsing import Envelope, Node
 from erpsyncd.netserver.xml_values import SPACE, is_nil, read_bool, read_int, read_long
 
 T = TypeVar("T")
-_Reader: TypeAlias = Callable[[Element], Any]
+_Reader: TypeAlias = Callable[[Node], Any]
+_INT = f"{{{ARRAYS}}}int"
 
 
 def read_reply(envelope: Envelope, carrier: Carrier[T], version: int) -> T:
@@ -38,17 +39,16 @@ def read_reply(envelope: Envelope, carrier: Carrier[T], version: int) -> T:
 
 
 @lru_cache(maxsize=256)
-def carrier_reader(carrier: Carrier[T], version: int) -> Callable[[Element], T]:
+def carrier_reader(carrier: Carrier[T], version: int) -> Callable[[Node], T]:
     """Return a function that reads one carrier of ServicesNN; unknown elements are passed over."""
     namespace = services_namespace(version)
     readers: dict[str, tuple[str, _Reader]] = {}
     defaults = carrier.defaults
 
-    def read(element: Element) -> T:
+    def read(element: Node) -> T:
         came: dict[str, Any] = {}
         for child in element:
-            found = readers.get(child.tag)
-            if found is None:
+            if (found := readers.get(child.tag)) is None:
                 continue
             name, read_member = found
             if name in came:  # two ids: which of them would be ours?
@@ -73,27 +73,27 @@ def _member_reader(member: Member, owner: Carrier[Any], version: int, read_owner
         item = member.of or owner
         read_item = carrier_reader(item, version) if member.of is not None else read_owner
         tag = f"{{{services_namespace(version)}}}{item.name}"
-        return lambda element: tuple(read_item(each) for each in element.iterchildren(tag) if not is_nil(each))
+        return lambda element: tuple(read_item(each) for each in element if each.tag == tag and not is_nil(each))
     if member.kind is Kind.DICTIONARY:
         return _dictionary_reader(services_namespace(version))
     return _READERS[member.kind]
 
 
-def _read_text(element: Element) -> str:
+def _read_text(element: Node) -> str:
     return element.text or ""
 
 
-def _read_ints(element: Element) -> tuple[int, ...]:
-    return tuple(read_int(each) for each in element.iterchildren(f"{{{ARRAYS}}}int") if not is_nil(each))
+def _read_ints(element: Node) -> tuple[int, ...]:
+    return tuple([read_int(each) for each in element if each.tag == _INT and not is_nil(each)])
 
 
-def _dictionary_reader(namespace: str) -> Callable[[Element], dict[str, Secret]]:
+def _dictionary_reader(namespace: str) -> Callable[[Node], dict[str, Secret]]:
     pair, key_tag, value_tag = (f"{{{namespace}}}{name}" for name in ("StringKeyValuePair", "Key", "Value"))
 
-    def read(element: Element) -> dict[str, Secret]:
+    def read(element: Node) -> dict[str, Secret]:
         fields: dict[str, Secret] = {}
-        for each in element.iterchildren(pair):
-            if is_nil(each):
+        for each in element:
+            if each.tag != pair or is_nil(each):
                 continue
             texts = {child.tag: child.text for child in each}
             key = texts.get(key_tag) or ""

@@ -6,7 +6,7 @@ import re
 
 from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.envelopes import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
-from erpsyncd.netserver.xml_parsing import Element
+from erpsyncd.netserver.xml_parsing import Node
 
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _INT = re.compile(r"[+-]?[0-9]{1,20}")
@@ -17,18 +17,18 @@ _SHORT = 9
 SPACE = " \t\r\n"
 
 
-def is_nil(element: Element) -> bool:
+def is_nil(element: Node) -> bool:
     """Whether an element says that it holds nothing."""
     nil = element.get(_NIL)
     return nil is not None and nil.strip(SPACE) in _TRUE
 
 
-def is_blank(element: Element) -> bool:
+def is_blank(element: Node) -> bool:
     """Whether an element is nil or holds no text."""
     return is_nil(element) or not (element.text or "").strip(SPACE)
 
 
-def read_int(element: Element) -> int:
+def read_int(element: Node) -> int:
     """Return an xs:int.
 
     Raises:
@@ -43,7 +43,7 @@ def read_int(element: Element) -> int:
     return value
 
 
-def read_long(element: Element) -> int:
+def read_long(element: Node) -> int:
     """Return an integer of up to 64 bits.
 
     Raises:
@@ -55,13 +55,16 @@ def read_long(element: Element) -> int:
     return value
 
 
-def read_bool(element: Element) -> bool:
+def read_bool(element: Node) -> bool:
     """Return an xs:boolean, of which "1" and "0" are two; .NET's own `True` counts, too.
 
     Raises:
         Unreadable: it is none.
     """
-    text = (element.text or "").strip(SPACE).lower()
+    text = element.text or ""
+    if text in _TRUE:  # as almost all are written
+        return True
+    text = text.strip(SPACE).lower()
     if text in _TRUE:
         return True
     if text in _FALSE:
