@@ -14,6 +14,7 @@ import pytest
 from certificates import Authority
 from erpsyncd.netserver import streams
 from erpsyncd.netserver.streams import READ_AHEAD, Stream, TcpStream, TlsStream
+from erpsyncd.netserver.tls import tls_context
 from netserver_support import until as happened
 
 Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -72,7 +73,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def trusting(authority: Authority) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(authority.file))
+    return tls_context(str(authority.file))
 
 
 async def connected(port: Port, authority: Authority | None) -> Stream:
@@ -343,7 +344,7 @@ async def test_another_host_than_it_shows(ours: Authority) -> None:
 
 
 async def test_an_end_without_a_goodbye(ours: Authority) -> None:
-    """Many servers close without TLS's own goodbye: what came is read, and then it is the end."""
+    """Anybody on the way can cut a connection: what came is read, and then it is an error and no end."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(1)
@@ -357,8 +358,19 @@ async def test_an_end_without_a_goodbye(ours: Authority) -> None:
     async with listening(serve, ours.server()) as port:
         stream = await connected(port, ours)
         await stream.write(b"?")
-        assert b"!" == await read_all(stream)
+        assert b"!" == await stream.read()
+        with pytest.raises(OSError, match="without TLS's goodbye"):
+            await stream.read()
         stream.abort()
+
+
+async def test_a_name_that_no_certificate_is_for(ours: Authority) -> None:
+    """It is an error of the network's, and the connection is closed."""
+    async with listening(hang) as port:
+        stream = await TcpStream.to("127.0.0.1", port.number)
+        with pytest.raises(OSError, match="no name that a certificate"):
+            await TlsStream.over(stream, trusting(ours), ".acme.example")
+        await until(lambda: port.seen == 1 and not port.open_now)
 
 
 def resolving_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:

@@ -152,10 +152,16 @@ class TlsStream:
     """An encrypted connection over another one, which may be encrypted itself: a proxy's."""
 
     def __init__(self, inner: Stream, context: ssl.SSLContext, host: str) -> None:
-        """`host` is who the other side has to be. The handshake is still to be made."""
+        """`host` is who the other side has to be. The handshake is still to be made.
+
+        Raises `OSError`: it is no name that a certificate can be for.
+        """
         self._inner = inner
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        try:
+            self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        except ValueError:
+            raise OSError("the host has no name that a certificate can be for") from None
 
     @classmethod
     async def over(cls, inner: Stream, context: ssl.SSLContext, host: str) -> TlsStream:
@@ -172,8 +178,10 @@ class TlsStream:
         """Return what has come, at least a byte, or nothing at the end. Raises `OSError`."""
         try:
             return await self._until_done(lambda: self.session.read(_TLS_CHUNK))
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):  # with a goodbye, and without, which many leave out
+        except ssl.SSLZeroReturnError:
             return b""
+        except ssl.SSLEOFError:  # whoever can cut a connection could make half an answer pass for a whole one
+            raise OSError("it was closed without TLS's goodbye, so something may be missing") from None
 
     async def write(self, content: bytes) -> None:
         """Write all of it; return when the kernel has taken most. Raises `OSError`."""

@@ -64,6 +64,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     """Return a context for TLS 1.2 or newer that trusts whom the system trusts, or only whom a file names."""
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # which Python sets: an end without a goodbye would look like one
     context.set_alpn_protocols(["http/1.1"])
     return context
 

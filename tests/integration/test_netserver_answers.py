@@ -1,0 +1,127 @@
+"""How answers may begin and end, over real sockets: what is whole, what is not, and what may be used again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from netserver_sockets import serving
+
+from certificates import Authority
+from erpsyncd.netserver.network import Network
+from erpsyncd.netserver.tls import OwnTls, tls_context
+from netserver_support import PLAIN
+
+PLAIN_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@asynccontextmanager
+async def network(tls: OwnTls = PLAIN) -> AsyncIterator[Network]:
+    made = Network(tls)
+    try:
+        yield made
+    finally:
+        await made.aclose()
+
+
+async def asked(made: Network, url: str) -> tuple[int, bytes]:
+    """Return status and body of the answer to one request."""
+    host = httpx.URL(url).netloc.decode()
+    headers = {"Host": host, "Content-Length": "1"}
+    request = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(b"?"))
+    answer = await made.handle_async_request(request)
+    try:
+        return answer.status_code, await answer.aread()
+    finally:
+        await answer.aclose()
+
+
+WHOLE = {
+    "length": (PLAIN_OK, (200, b"ok"), True),
+    "announced": (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n" + PLAIN_OK,
+        (200, b"ok"),
+        True,
+    ),
+    "no content": (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", (204, b""), True),
+    "not modified": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", (304, b""), True),
+    "chunks and trailers": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\no\r\n1\r\nk\r\n0\r\nA: b\r\n\r\n",
+        (200, b"ok"),
+        True,
+    ),
+    "closing": (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", (200, b"ok"), False),
+    "old": (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", (200, b"ok"), False),
+    "more than it says": (PLAIN_OK + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad", (200, b"ok"), False),
+    "a body that must not be": (b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", (204, b""), False),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE)
+async def test_whole_answers(case: str) -> None:
+    """They are read to their end; what follows them is never taken for the next answer."""
+    sent, expected, is_kept = WHOLE[case]
+    async with serving(sent) as server, network() as made:
+        for _ in range(2):
+            assert expected == await asked(made, f"http://127.0.0.1:{server.port}/")
+
+        assert (1 if is_kept else 2) == server.connections
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nA: " + b"b" * 200_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: " + b"b" * 200_000 + b"\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/2 200\r\n\r\n",
+    ],
+)
+async def test_answers_that_are_not_whole(sent: bytes) -> None:
+    """They are errors, and their connection is closed."""
+
+    async def respond(_head: bytes, _body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(sent)
+        writer.close()
+
+    async with serving(respond) as server, network() as made:
+        with pytest.raises(httpx.RequestError):
+            await asked(made, f"http://127.0.0.1:{server.port}/")
+
+        assert not any(made._idle.values())
+
+
+@pytest.mark.parametrize("says_goodbye", [True, False])
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"])
+async def test_a_body_that_ends_with_its_connection(
+    *, head: bytes, says_goodbye: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Over TLS it is whole where the end was said: anybody on the way can make up the other one."""
+    ours = Authority(directory=tmp_path_factory.mktemp("ours"))
+
+    async def respond(_head: bytes, _body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(head + b"ok")
+        await writer.drain()
+        if says_goodbye:
+            writer.close()
+        else:
+            writer.transport._ssl_protocol._transport.close()  # type: ignore[attr-defined]
+
+    context = tls_context(str(ours.file))
+    async with serving(respond, ours.server()) as server, network(OwnTls(tenant=context, proxy=context)) as made:
+        url = f"https://127.0.0.1:{server.port}/"
+        if says_goodbye:
+            assert (200, b"ok") == await asked(made, url)
+        else:
+            with pytest.raises(httpx.ReadError, match="without TLS's goodbye"):
+                await asked(made, url)
