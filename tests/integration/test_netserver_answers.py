@@ -125,3 +125,33 @@ async def test_a_body_that_ends_with_its_connection(
         else:
             with pytest.raises(httpx.ReadError, match="without TLS's goodbye"):
                 await asked(made, url)
+
+
+async def test_an_answer_before_the_request_was_read() -> None:
+    """Who refuses a large request without reading it is heard, and his connection is not used again."""
+    answered = asyncio.Event()
+
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        await answered.wait()
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+    body = b"x" * 32 * 1024 * 1024
+    headers = {"Host": "127.0.0.1", "Content-Length": str(len(body))}
+    async with network() as made, asyncio.timeout(20):
+        request = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(body))
+        answer = await made.handle_async_request(request)
+        assert (413, b"") == (answer.status_code, await answer.aread())
+        await answer.aclose()
+        assert (413, b"") == await asked(made, url)
+        assert 2 == connections
+    answered.set()
+    listener.close()
+    await listener.wait_closed()

@@ -111,9 +111,9 @@ class HttpConnection:
         """Whether more came with the answer than belongs to it."""
         return bool(self._state.trailing_data[0])
 
-    def is_readable(self) -> bool:
-        """Whether something has come that nobody asked for, the end included."""
-        return self._stream.is_readable()
+    def is_stale(self) -> bool:
+        """Whether something has come that nobody asked for, the end included, or the request never left whole."""
+        return self._stream.is_stale()
 
     def abort(self) -> None:
         """Close it now."""

@@ -99,7 +99,7 @@ class Network(httpx.AsyncBaseTransport):
         waiting = self._idle[origin]
         while waiting:
             until, connection = waiting.pop()
-            if time.monotonic() < until and not connection.is_readable():
+            if time.monotonic() < until and not connection.is_stale():
                 return connection
             connection.abort()
         return None

@@ -32,15 +32,21 @@ class Stream(Protocol):
         ...
 
     async def write(self, content: bytes) -> None:
-        """Write all of it; return when the kernel has taken most. Raises `OSError`."""
+        """Write all of it; return when the kernel has taken most, or when something has come. Raises `OSError`.
+
+        Who answers before he has read everything may never read the rest.
+        """
         ...
 
     def abort(self) -> None:
         """Close it now: nobody waits for a goodbye, or can be made to wait for one."""
         ...
 
-    def is_readable(self) -> bool:
-        """Whether something has come that was not read, the end included: an idle connection is of no use then."""
+    def is_stale(self) -> bool:
+        """Whether it is of no use for another request: something came that was not read, the end included.
+
+        Or something was not written yet.
+        """
         ...
 
 
@@ -81,6 +87,7 @@ class TcpStream(asyncio.Protocol):
             self._may_read = False
             self._transport.pause_reading()
         _wake(self._reader)
+        _wake(self._writer)
 
     def eof_received(self) -> bool:
         """Take note that the other side has said all; it may go on listening."""
@@ -120,11 +127,11 @@ class TcpStream(asyncio.Protocol):
         return arrived
 
     async def write(self, content: bytes) -> None:
-        """Write all of it; return when the kernel has taken most. Raises `OSError`."""
+        """Write all of it; return when the kernel has taken most, or when something has come. Raises `OSError`."""
         self._raise_if_lost()
         assert self._transport is not None, "it is made by `to`"
         self._transport.write(content)
-        while not self._may_write:
+        while not self._may_write and not self._arrived:
             self._writer = asyncio.get_running_loop().create_future()
             await self._writer
             self._raise_if_lost()
@@ -138,12 +145,14 @@ class TcpStream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def is_readable(self) -> bool:
-        """Whether something has come that was not read, the end included.
+    def is_stale(self) -> bool:
+        """Whether it is of no use for another request.
 
         The kernel is asked, too: what it has got may not have come to us yet.
         """
-        if self._arrived or self._ended or self._lost:
+        if self._arrived or self._ended or self._lost or self._transport is None:
+            return True
+        if self._transport.get_write_buffer_size():
             return True
         return bool(self._poll.poll(0))
 
@@ -184,7 +193,7 @@ class TlsStream:
             raise OSError("it was closed without TLS's goodbye, so something may be missing") from None
 
     async def write(self, content: bytes) -> None:
-        """Write all of it; return when the kernel has taken most. Raises `OSError`."""
+        """Write all of it; return when the kernel has taken most, or when something has come. Raises `OSError`."""
         for start in range(0, len(content), _TLS_CHUNK):
             self.session.write(content[start : start + _TLS_CHUNK])
             await self._send_what_is_due()
@@ -193,9 +202,9 @@ class TlsStream:
         """Close it now, without a goodbye."""
         self._inner.abort()
 
-    def is_readable(self) -> bool:
-        """Whether something has come that was not read, the end included."""
-        return bool(self.session.pending() or self._incoming.pending) or self._inner.is_readable()
+    def is_stale(self) -> bool:
+        """Whether it is of no use for another request."""
+        return bool(self.session.pending() or self._incoming.pending) or self._inner.is_stale()
 
     async def _until_done(self, step: Callable[[], T]) -> T:
         """Carry out a step of TLS, with as many bytes from there as it asks for."""
