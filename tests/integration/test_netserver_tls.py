@@ -6,6 +6,7 @@ import asyncio
 import gc
 import shutil
 import ssl
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,6 +266,29 @@ async def test_no_context_before_somebody_connects(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(tls_module, "tls_context", lambda: pytest.fail("nobody has connected yet"))
 
     NetServerApis(ONCE)
+
+
+async def test_the_systems_certificates_are_read_beside_the_loop(
+    monkeypatch: pytest.MonkeyPatch, ours: Authority
+) -> None:
+    """Everybody would wait for it; who else connects meanwhile waits for the same ones."""
+    made: list[threading.Thread] = []
+
+    def noting(_ca_file: str | None = None) -> ssl.SSLContext:
+        made.append(threading.current_thread())
+        return tls_context(str(ours.file))
+
+    monkeypatch.setattr(tls_module, "tls_context", noting)
+    apis = NetServerApis(ONCE)
+    async with (
+        serving(http(OK_JSON), ours.server()) as server,
+        rest(server, scheme="https", apis=apis) as api,
+        rest(server, scheme="https", apis=apis) as other,
+    ):
+        assert all(each.is_ok for each in await asyncio.gather(api.has_connections(), other.has_connections()))
+
+    assert 1 == len(made)
+    assert threading.current_thread() is not made[0]
 
 
 async def test_plain_server_at_an_https_address() -> None:

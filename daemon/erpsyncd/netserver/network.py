@@ -108,6 +108,8 @@ class Network(httpx.AsyncBaseTransport):
         if origin.scheme not in _PORTS:
             raise httpx.UnsupportedProtocol("it is neither http nor https")
         progress.connect()
+        if origin.scheme == "https" or (self._proxy is not None and self._proxy.address.scheme == "https"):
+            await self._tls.prepare()
         stream = await self._way_to(origin)
         certificate: Certificate | None = None
         if origin.scheme == "https":

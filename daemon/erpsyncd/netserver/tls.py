@@ -5,6 +5,7 @@ Files are read anew for each pass, so that a renewed certificate needs no restar
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,9 @@ class Tls(Protocol):
         It is told from impostors alike, and not told who we are.
         """
 
+    async def prepare(self) -> None:
+        """Make both, off the event loop: awaited before either of them is asked for."""
+
 
 class SystemTls:
     """For every tenant that leaves it to the system whom to trust: one context, made for the first connection.
@@ -47,6 +51,11 @@ class SystemTls:
         """The same as well."""
         return self.tenant
 
+    async def prepare(self) -> None:
+        """Read the system's certificates in another thread, once: everybody would wait for as long as that takes."""
+        if "tenant" not in vars(self):
+            await asyncio.to_thread(lambda: self.tenant)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnTls:
@@ -54,6 +63,9 @@ class OwnTls:
 
     tenant: ssl.SSLContext
     proxy: ssl.SSLContext
+
+    async def prepare(self) -> None:
+        """There is nothing left to do: `own_tls` has read them."""
 
 
 class _EncryptedKey(Exception):
