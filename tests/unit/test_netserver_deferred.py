@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from erpsyncd.domain.ports import TenantApis
-from erpsyncd.domain.tenants import Environment, Protocol, TenantSpec
+from erpsyncd.domain.tenants import AuthKind, Credentials, Environment, Protocol, TenantSpec
 from erpsyncd.errors import ConfigurationError
 from erpsyncd.netserver.deferred import DeferredApis
 from netserver_support import credentials, tenant_spec
@@ -77,6 +77,12 @@ async def test_what_opening_checks_is_checked_without_a_call(
         assert ["opened acme"] == apis.told
 
     assert "closed acme" == apis.told[-1]
+
+
+async def test_who_logs_in_online_is_checked_without_a_call(apis: Apis, deferred: DeferredApis) -> None:
+    """An environment that is missing is told by a pass with nothing to do, too."""
+    async with deferred.open(tenant_spec(), Credentials(kind=AuthKind.SYSTEM_USER)):
+        assert ["opened acme"] == apis.told
 
 
 async def test_an_address_is_checked_without_a_call(apis: Apis, deferred: DeferredApis) -> None:

@@ -17,7 +17,7 @@ from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.sessions import SessionMemory
 from erpsyncd.domain.state_ports import Whereabouts
 from erpsyncd.domain.tenant_states import ReportedState
-from erpsyncd.domain.tenants import Credentials, Protocol, TenantSpec
+from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials, Protocol, TenantSpec
 from erpsyncd.netserver.addresses import check_tenant
 
 _Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[TenantApi]]
@@ -56,7 +56,7 @@ class DeferredApis:
             )
 
         async with AsyncExitStack() as stack:
-            if _is_checked_by_opening(tenant):
+            if _is_checked_by_opening(tenant) or credentials.kind in ONLINE_KINDS:
                 yield await stack.enter_async_context(opening())
                 return
             check_tenant(tenant, proxy)
