@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, text
+from sqlalchemy import Connection, Select, text
 
 from erpsyncd.domain.connections import State, StoredConnection
 from erpsyncd.domain.intents import Lease, Moment
 from erpsyncd.domain.results import ChangedDataItem as Item
 from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RecordChange, Status, Verdict
 from erpsyncd.domain.secrets import Reference
+from erpsyncd.errors import StoreError
 from erpsyncd.store import ConnectionView, SqlStore
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -94,6 +98,31 @@ async def begin_pass(store: SqlStore, tenant: str = "acme", *, owner: str = "one
     assert lease is not None, "nobody else holds it"
     run_id = await store.start_run(trigger="test", dry_run=False, started_at=NOW)
     return Pass(store=store, tenant_id=tenant_id, lease=lease, run_id=run_id)
+
+
+@asynccontextmanager
+async def writer_held(store: SqlStore) -> AsyncIterator[None]:
+    """Keep the writer busy, so that what is written meanwhile waits and shares a transaction."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def wait(_: Connection) -> None:
+        began.set()
+        assert go_on.wait(30)
+
+    held = asyncio.create_task(store._writer.write(wait))
+    await asyncio.to_thread(began.wait, 30)
+    try:
+        yield
+    finally:
+        go_on.set()
+        with suppress(StoreError):
+            await held
+
+
+async def waiting(store: SqlStore, count: int) -> None:
+    """Let the tasks run until they wait for their writes, which are so many."""
+    await asyncio.sleep(0)
+    assert count == len(store._writer._waiting)
 
 
 def row(store: SqlStore, key: str = "visma", tenant: str = "acme") -> ConnectionView:

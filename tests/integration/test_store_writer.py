@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
 import pytest
 from sqlalchemy import Connection, event, exc, text
-from store_support import NOW, Pass, begin_pass, execute, outcome, query, states
+from store_support import NOW, Pass, begin_pass, execute, outcome, query, states, waiting, writer_held
 
 from erpsyncd.domain.connections import State
 from erpsyncd.errors import LeaseLost, NotTried, StoreError
@@ -42,31 +41,6 @@ def commits_failing(store: SqlStore) -> Iterator[None]:
     event.listen(store._database.engine, "commit", fail)
     yield
     event.remove(store._database.engine, "commit", fail)
-
-
-@asynccontextmanager
-async def writer_held(store: SqlStore) -> AsyncIterator[None]:
-    """Keep the writer busy, so that what is written meanwhile waits and shares a transaction."""
-    began, go_on = threading.Event(), threading.Event()
-
-    def wait(_: Connection) -> None:
-        began.set()
-        assert go_on.wait(30)
-
-    held = asyncio.create_task(store._writer.write(wait))
-    await asyncio.to_thread(began.wait, 30)
-    try:
-        yield
-    finally:
-        go_on.set()
-        with suppress(StoreError):
-            await held
-
-
-async def waiting(store: SqlStore, count: int) -> None:
-    """Let the tasks run until they wait for their writes, which are so many."""
-    await asyncio.sleep(0)
-    assert count == len(store._writer._waiting)
 
 
 async def test_many_settlements_share_few_commits(store: SqlStore) -> None:

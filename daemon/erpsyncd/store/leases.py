@@ -93,9 +93,13 @@ def check_all(connection: Connection, held: Collection[Lease]) -> None:
 
 
 def lock(connection: Connection, tenant_ids: Collection[TenantId]) -> None:
-    """Lock what a transaction is going to check the leases of, before it does that in an order of its own."""
+    """Lock what a transaction is going to check the leases of, before it does that in an order of its own.
+
+    Where that fails, nothing is locked and the transaction can go on.
+    """
     if connection.dialect.name != "sqlite" and len(tenant_ids) > 1:
-        connection.execute(_LOCKED, {"ids": sorted(tenant_ids)})
+        with connection.begin_nested():
+            connection.execute(_LOCKED, {"ids": sorted(tenant_ids)})
 
 
 def holder(connection: Connection, tenant_id: TenantId, *, now: datetime) -> str | None:

@@ -152,10 +152,7 @@ class GroupCommitWriter:
         try:
             with self._database.write() as connection:
                 _limit_idling(connection)
-                groups = list(_groups(turn))
-                if len(groups) < len(turn):
-                    leases.lock(connection, {waiting.order for waiting in turn})
-                for group in groups:
+                for group in self._arrange(connection, turn):
                     self._attempt(connection, group)
                 committing = True
         except Exception as exc:  # noqa: BLE001 -- whatever it is belongs to the callers, and the thread must live
@@ -163,6 +160,23 @@ class GroupCommitWriter:
                 waiting.error = _not_committed(exc, committing=committing)
         self.on_commit(time.perf_counter() - started)
         _settle(turn)
+
+    def _arrange(self, connection: Connection, turn: list[_Waiting]) -> list[list[_Waiting]]:
+        """Return what is written together, one after the other, with all of its tenants locked.
+
+        Where one of them cannot be had, each write runs by itself: they lock in the same order, and that one fails
+        alone.
+        """
+        groups = list(_groups(turn))
+        if len(groups) < len(turn):
+            try:
+                with self._database.errors_translated():
+                    leases.lock(connection, {waiting.order for waiting in turn})
+            except DaemonError:
+                if connection.invalidated:
+                    raise
+                return [[waiting] for waiting in turn]
+        return groups
 
     def _attempt(self, connection: Connection, group: list[_Waiting]) -> None:
         """Run writes of one kind in a savepoint of their own. Only what breaks the whole transaction is raised."""

@@ -1,0 +1,63 @@
+"""Writes that share a transaction on PostgreSQL, beside somebody who has locked what one of them needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.pool import NullPool
+from store_support import Pass, begin_pass, outcome, query, waiting, writer_held
+
+from erpsyncd.errors import StoreError
+from erpsyncd.store import SqlStore, open_store, server_connection
+from factories import make_connection, make_document, make_tenant
+from postgres_server import PostgresServer
+
+
+@pytest.fixture
+def url(postgres: PostgresServer, upgraded_postgres: str) -> Iterator[str]:
+    with postgres.database(upgraded_postgres) as given:
+        yield given
+
+
+@pytest.fixture
+def store(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]:
+    monkeypatch.setattr(server_connection, "LOCK_SECONDS", 0.2)
+    with open_store(url, key_path=None, state_directory=tmp_path) as opened:
+        opened.apply_document(
+            make_document(
+                *map(make_tenant, ("first", "second", "third")),
+                *(make_connection(key, tenant=tenant) for tenant in ("first", "second", "third") for key in "ab"),
+            )
+        )
+        yield opened
+
+
+async def settle_all(store: SqlStore, passes: list[Pass]) -> list[BaseException | None]:
+    """Let all connections be settled in one transaction, with an outcome each; return what each was told."""
+    due = [(one, connection) for one in passes for connection in await one.due()]
+    async with writer_held(store):
+        tasks = [
+            asyncio.create_task(one.settle(connection, outcome=outcome(f"{one.tenant_id}{connection.key}")))
+            for one, connection in due
+        ]
+        await waiting(store, len(tasks))
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_tenant_that_is_locked_for_too_long_fails_alone(store: SqlStore, url: str) -> None:
+    """What became of its neighbours' connections is on disk, once, although they shared their statements with it."""
+    passes = [await begin_pass(store, name) for name in ("first", "second", "third")]
+    beside = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    with beside.connect() as other:
+        other.exec_driver_sql("SELECT id FROM tenants WHERE name = 'second' FOR UPDATE")
+        told = await settle_all(store, passes)
+
+    assert [type(None)] * 2 + [StoreError] * 2 + [type(None)] * 2 == [type(each) for each in told]
+    assert "locks these rows for too long" in str(told[2])
+    ids = [str(one.tenant_id) for one in passes]
+    recorded = [f"{tenant}{key}" for tenant in (ids[0], ids[2]) for key in "ab"]
+    assert recorded == [found["key"] for found in query(store, "SELECT key FROM outcomes ORDER BY id")]
