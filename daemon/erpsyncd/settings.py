@@ -38,6 +38,9 @@ _CONFIDENTIAL = SECRET_ADDRESSES | {"store.url", "notify.secret", "notify.proxy"
 #: With fewer days the vendor's condition, three months of logs, is not met.
 _VENDOR_DAYS = 92
 
+#: Without its sign. The parser takes more, and Python neither writes nor divides what has too many digits.
+_TOML_BITS = 63
+
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -135,7 +138,9 @@ def _add_file(given: _Given, file: Path) -> None:
         else:
             for key, value in table.items():
                 setting, place = f"{section}.{key}", f"{file}: {section}.{key}"
-                if setting in settings:
+                if isinstance(value, int) and value.bit_length() > _TOML_BITS:
+                    given.problems.append(f"{place}: is longer than a number in TOML may be ({_TOML_BITS + 1} bits)")
+                elif setting in settings:
                     given.put(setting, value, str(file), place)
                 else:
                     given.problems.append(f"{place}: there is no setting of this name{_alike(setting)}")

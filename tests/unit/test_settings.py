@@ -252,6 +252,19 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes, words: str) 
         load_settings(path, HOME, {})
 
 
+@pytest.mark.parametrize("setting", ["remote.max_body_bytes", "remote.deadline", "state.directory", "store.url"])
+def test_a_number_that_is_too_long_for_toml(tmp_path: Path, setting: str) -> None:
+    """Hexadecimal ones have as many digits as they like, and then cannot even be shown."""
+    section, _, key = setting.partition(".")
+
+    for number in (f"0x{'f' * 5000}", f"-{2**63}0"):
+        with pytest.raises(ConfigurationError) as caught:
+            load(f"[{section}]\n{key} = {number}\n", tmp_path=tmp_path)
+
+        (problem,) = caught.value.problems
+        assert f"{setting}: is longer than a number in TOML may be (64 bits)" in problem
+
+
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     """Editors on Windows write one."""
     path = tmp_path / "x.toml"
