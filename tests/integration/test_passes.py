@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from erpsyncd.domain.connections import State, same_guid
+from erpsyncd.domain.connections import Owned, State, same_guid
 from erpsyncd.domain.results import ChangedDataItem, PluginResponse, RecordChange, RunStatus, Status
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import (
@@ -129,6 +129,26 @@ async def test_a_connection_typed_in_by_hand_is_not_doubled(bench: Bench) -> Non
     assert 1 == bench.tenants["acme"].saves
     assert "erpsyncd connections adopt acme --id 7" in (report.tenants[0].outcomes[0].error or "")
     assert 3 == report.exit_code
+
+
+async def test_a_list_that_nothing_could_be_compared_with_is_no_list(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the store failed right after it came, the connection whose turn is next must not be doubled."""
+    bench.tenants["acme"].type_in(make_erp_connection(7, display_name="Name of twin"))
+    bench.load(make_tenant(), make_connection("first"), make_connection("twin"))
+    owned_ids, failures = bench.store.owned_ids, [StoreError("the server went away")]
+
+    async def fail_once(tenant_id: int) -> Owned:
+        if failures:
+            raise failures.pop()
+        return await owned_ids(tenant_id)
+
+    monkeypatch.setattr(bench.store, "owned_ids", fail_once)
+    with pytest.raises(StoreError):
+        await bench.run()
+
+    assert 0 == bench.tenants["acme"].saves
 
 
 @pytest.mark.parametrize(

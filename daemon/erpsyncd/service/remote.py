@@ -180,13 +180,13 @@ class Remote:
                 raise self._list_error.with_traceback(None)
             if self._listed is None:
                 try:
-                    self._listed = await self._call(self.api.list_connections)
+                    listed = await self._call(self.api.list_connections)
                 except PermanentRemoteError as exc:
                     self._list_error = exc  # asking again for each connection would not make it better
                     raise
                 owned = await self.store.owned_ids(self.tenant_id)
-                self._seen = frozenset(item.erp_connection_id for item in self._listed)
-                for item in self._listed:
+                self._seen = frozenset(item.erp_connection_id for item in listed)
+                for item in listed:
                     ours = is_owned(item.erp_connection_id, item.connection_id, owned)
                     if ours is not False:
                         self.own(item.erp_connection_id)
@@ -194,6 +194,8 @@ class Remote:
                         self._owned_by_number.add(item.erp_connection_id)
                     for name in name_variants(item.display_name):
                         self._by_name[name].append(item)
+                # Last: where the store failed, whoever waits here must not take half of it for the whole.
+                self._listed = listed
             return self._listed
 
     async def seen_ids(self) -> frozenset[int]:
