@@ -139,6 +139,21 @@ async def test_what_was_removed_meanwhile_is_not_sent_and_its_neighbours_are(sto
     assert [due[0].id, due[2].id] == [intent.connection_row_id for intent in await store.open_intents(one.tenant_id)]
 
 
+async def test_two_outcomes_of_one_connection_stand_in_their_order(store: SqlStore) -> None:
+    """The later one counts, whatever its neighbours share with which of them."""
+    one = await begin(store, 2)
+    first, second = await one.due()
+    async with writer_held(store):
+        tasks = [
+            asyncio.create_task(coroutine)
+            for coroutine in (one.create(second), one.settle(first, State.FAILED, attempts=1), one.create(first, 8))
+        ]
+        await waiting(store, len(tasks))
+    await asyncio.gather(*tasks)
+
+    assert {"k000": "in_sync", "k001": "in_sync"} == states(store)
+
+
 async def test_a_failed_commit_fails_all_its_callers(store: SqlStore) -> None:
     """Their intents stay open for recovery, nothing is recorded, and the writer lives on."""
     one = await begin(store, 3)

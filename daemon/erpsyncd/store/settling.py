@@ -67,6 +67,8 @@ def settle_all(connection: Connection, settlements: Sequence[Settlement]) -> Seq
 
 def _write_rows(connection: Connection, settlements: Sequence[Settlement]) -> None:
     row_ids = [one.stored.id for one in settlements]
+    # Rows are written by their columns; alone, each in its turn, two of one connection keep their order.
+    assert len(set(row_ids)) == len(row_ids), "a pass works on a connection once at a time"
     rows = {row.id: row for row in connection.execute(_AS_IT_IS, {"row_ids": row_ids})}
     written: defaultdict[tuple[str, ...], list[Values]] = defaultdict(list)
     for one in settlements:
