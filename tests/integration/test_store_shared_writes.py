@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import Connection, create_engine, func, make_url, select
 from sqlalchemy.pool import NullPool
-from store_support import Pass, begin_pass, outcome, query, waiting, writer_held
+from store_support import NOW, Pass, begin_pass, outcome, query, waiting, writer_held
 
+from erpsyncd.domain.connections import State
+from erpsyncd.domain.results import Verdict
 from erpsyncd.errors import StoreError
 from erpsyncd.store import SqlStore, open_store, server_connection
+from erpsyncd.store.importing import _IMPORT_LOCK
 from factories import make_connection, make_document, make_tenant
 from postgres_server import PostgresServer
 
@@ -24,8 +28,7 @@ def url(postgres: PostgresServer, upgraded_postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]:
-    monkeypatch.setattr(server_connection, "LOCK_SECONDS", 0.2)
+def store(url: str, tmp_path: Path) -> Iterator[SqlStore]:
     with open_store(url, key_path=None, state_directory=tmp_path) as opened:
         opened.apply_document(
             make_document(
@@ -48,11 +51,25 @@ async def settle_all(store: SqlStore, passes: list[Pass]) -> list[BaseException 
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@contextmanager
+def beside(url: str) -> Iterator[Connection]:
+    """Open a transaction of another process."""
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no statement of connections that are opened from now on wait long for a lock."""
+    monkeypatch.setattr(server_connection, "LOCK_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_tenant_that_is_locked_for_too_long_fails_alone(store: SqlStore, url: str) -> None:
     """What became of its neighbours' connections is on disk, once, although they shared their statements with it."""
     passes = [await begin_pass(store, name) for name in ("first", "second", "third")]
-    beside = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    with beside.connect() as other:
+    with beside(url) as other:
         other.exec_driver_sql("SELECT id FROM tenants WHERE name = 'second' FOR UPDATE")
         told = await settle_all(store, passes)
 
@@ -61,3 +78,30 @@ async def test_a_tenant_that_is_locked_for_too_long_fails_alone(store: SqlStore,
     ids = [str(one.tenant_id) for one in passes]
     recorded = [f"{tenant}{key}" for tenant in (ids[0], ids[2]) for key in "ab"]
     assert recorded == [found["key"] for found in query(store, "SELECT key FROM outcomes ORDER BY id")]
+
+
+def one_waits_for_imports(url: str) -> None:
+    """Come back when somebody waits for an import to end."""
+    with beside(url) as looking:
+        while not looking.exec_driver_sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").all():
+            looking.rollback()
+
+
+async def test_who_adopts_beside_an_import_keeps_no_tenant_from_it(store: SqlStore, url: str) -> None:
+    """Imports go first, and then lock their tenants: a neighbour's tenant must not be held while one waits for that."""
+    first, second = [await begin_pass(store, name) for name in ("first", "second")]
+    document = make_document(make_connection("c", tenant="second"))
+    with beside(url) as other:
+        other.execute(select(func.pg_advisory_xact_lock(_IMPORT_LOCK)))
+        async with writer_held(store):
+            tasks = [
+                asyncio.create_task(store.renew(first.lease, now=NOW, seconds=600)),
+                asyncio.create_task(store.adopt(second.lease, document, Verdict(state=State.IN_SYNC), at=NOW)),
+            ]
+            await asyncio.sleep(0)
+        await asyncio.to_thread(one_waits_for_imports, url)
+        other.exec_driver_sql("SELECT id FROM tenants WHERE name = 'first' FOR NO KEY UPDATE")
+        other.rollback()
+    await asyncio.gather(*tasks)
+
+    assert ["c"] == [found["key"] for found in query(store, "SELECT key FROM connections WHERE state = 'in_sync'")]

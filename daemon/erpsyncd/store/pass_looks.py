@@ -72,7 +72,6 @@ class LookOperations(Transactions):
     ) -> None:
         """Describe a connection as its tenant shows it in these fields, and record a verdict on it: both or neither."""
         sealer = await self._sealer()
-        await self._write(
-            lease,
-            lambda connection: adopting.adopt_drift(connection, lease, sealer, document, verdict, fields, at=at),
+        await self._write_apart(
+            lambda connection: adopting.adopt_drift(connection, lease, sealer, document, verdict, fields, at=at)
         )

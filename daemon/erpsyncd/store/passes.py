@@ -235,7 +235,7 @@ class PassOperations(NameOperations, LookOperations):
     async def adopt(self, lease: Lease, document: Document, verdict: Verdict, *, at: datetime) -> None:
         """Put a document with one connection of the tenant into the store, and record a verdict on it."""
         sealer = await self._sealer()
-        await self._write(lease, lambda connection: adopting.adopt(connection, lease, sealer, document, verdict, at=at))
+        await self._write_apart(lambda connection: adopting.adopt(connection, lease, sealer, document, verdict, at=at))
 
     async def record_check(self, lease: Lease, *, run_id: int, check: Check) -> bool:
         """Record an answer and its changed records. Equal ones in a row are one row; return whether it is a new one."""

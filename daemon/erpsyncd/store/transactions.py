@@ -13,7 +13,7 @@ from erpsyncd.domain.intents import Lease
 from erpsyncd.store.database import Database
 from erpsyncd.store.sealing import Sealer
 from erpsyncd.store.vault import Vault
-from erpsyncd.store.writer import GroupCommitWriter
+from erpsyncd.store.writer import GroupCommitWriter, limit_idling
 
 T = TypeVar("T")
 
@@ -40,6 +40,19 @@ class Transactions:
 
     async def _write(self, lease: Lease, write: Callable[[Connection], T]) -> T:
         return await self._writer.write(write, order=lease.tenant_id)
+
+    async def _write_apart(self, write: Callable[[Connection], T]) -> T:
+        """Run a write in a transaction of its own, because it waits for others before it locks its tenant.
+
+        Shared, that transaction would hold the tenants of its neighbours meanwhile.
+        """
+
+        def run() -> T:
+            with self._database.write() as connection:
+                limit_idling(connection)
+                return write(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
     async def _read(self, read: Callable[[Connection], T]) -> T:
         def run() -> T:

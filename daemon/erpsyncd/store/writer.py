@@ -151,7 +151,7 @@ class GroupCommitWriter:
         committing, started = False, time.perf_counter()
         try:
             with self._database.write() as connection:
-                _limit_idling(connection)
+                limit_idling(connection)
                 for group in self._arrange(connection, turn):
                     self._attempt(connection, group)
                 committing = True
@@ -227,7 +227,8 @@ def _settle_all(settled: Iterable[_Waiting]) -> None:
         waiting.settle()
 
 
-def _limit_idling(connection: Connection) -> None:
+def limit_idling(connection: Connection) -> None:
+    """Let PostgreSQL end this transaction when nothing more comes for `IDLE_SECONDS`."""
     if connection.dialect.name != "sqlite":
         milliseconds = round(IDLE_SECONDS * 1000)
         connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}")
