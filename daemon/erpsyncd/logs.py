@@ -12,6 +12,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Literal, TextIO, TypeAlias
 
 import structlog
@@ -162,12 +163,20 @@ def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> Eve
 
 
 def _redact_item(key: object, value: object) -> object:
-    if isinstance(key, str) and _SECRET_KEYS.fullmatch(key):
+    if isinstance(key, str) and _is_secret(key):
         return _HIDDEN
     return _redact_value(value)
 
 
-def _redact_value(value: object) -> object:
+@lru_cache(maxsize=512)
+def _is_secret(key: str) -> bool:
+    """Whether what has this name is never shown. Events have few names, and have them again and again."""
+    return _SECRET_KEYS.fullmatch(key) is not None
+
+
+def _redact_value(value: object) -> object:  # noqa: PLR0911 -- one for each kind
+    if type(value) is str:  # as nearly everything is; `Mapping` below has to be asked
+        return redact_text(value)
     match value:
         case None | bool() | int() | float():
             return value
@@ -187,4 +196,6 @@ def redact_text(text: str) -> str:
     """Take user names and passwords out of addresses, and make control characters visible."""
     if "://" in text:
         text = _USERINFO.sub(f"://{_HIDDEN}@", text)
+    if text.isprintable():  # no control character is
+        return text
     return _CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
