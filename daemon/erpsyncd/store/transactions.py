@@ -35,7 +35,9 @@ class Transactions:
         self._readers.shutdown()
 
     async def _sealer(self) -> Sealer:
-        unlocked = await asyncio.get_running_loop().run_in_executor(self._readers, self._vault.unlock)
+        unlocked = self._vault.unlocked
+        if unlocked is None:
+            unlocked = await asyncio.get_running_loop().run_in_executor(self._readers, self._vault.unlock)
         return unlocked.sealer
 
     async def _write(self, lease: Lease, write: Callable[[Connection], T]) -> T:

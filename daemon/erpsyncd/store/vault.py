@@ -48,6 +48,11 @@ class Vault:
         self._unlocked: Unlocked | None = None
         self._lock = threading.Lock()
 
+    @property
+    def unlocked(self) -> Unlocked | None:
+        """What the key opens, if it was read already: nobody has to wait for that."""
+        return self._unlocked
+
     def unlock(self) -> Unlocked:
         """Return what the key opens.
 
