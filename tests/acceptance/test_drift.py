@@ -308,7 +308,8 @@ def test_what_cannot_be_adopted_is_refused(sqlite: Erpsyncd, sandbox: SandboxSer
     """Hidden values, references, another connection, and nothing at all; with what to do instead."""
     sqlite.environ["SECRET"] = "from the environment"
     prepared(sqlite, sandbox, keys="a", config_fields={"Client": "F0001", "Password": "@{env:SECRET}"})
-    prepared(sqlite, sandbox, keys="bc")
+    for key in "bc":  # one after the other, so that their ids are known
+        prepared(sqlite, sandbox, keys=key)
     tenant = sandbox.tenant("acme")
 
     def refused(key: str, *field: str) -> str:
