@@ -123,6 +123,32 @@ async def test_writes_of_one_kind_share_their_statements(store: SqlStore) -> Non
     assert counts[0] == counts[1]
 
 
+async def test_only_a_batch_in_which_something_fails_has_savepoints(store: SqlStore) -> None:
+    """What goes well is not kept apart; one failure, and the batch is begun anew with each kind by itself."""
+    one = await begin(store, 4)
+    due = await one.due()
+    stale = replace(one, lease=replace(one.lease, fence=99))
+    savepoints = []
+    for second in (one, stale):
+        sent: list[str] = []
+
+        def note(_: object, __: object, statement: str, *___: object, sent: list[str] = sent) -> None:
+            sent.append(statement)
+
+        async with writer_held(store):
+            event.listen(store._database.engine, "before_cursor_execute", note)
+            mine, other, *due = due
+            tasks = [asyncio.create_task(one.create(mine)), asyncio.create_task(second.create(other))]
+            await waiting(store, 2)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        event.remove(store._database.engine, "before_cursor_execute", note)
+        savepoints.append(sum(statement.startswith("SAVEPOINT") for statement in sent))
+
+    assert 0 == savepoints[0]
+    assert 0 < savepoints[1]
+    assert {"k000": "in_sync", "k001": "in_sync", "k002": "in_sync", "k003": "pending"} == states(store)
+
+
 async def test_what_was_removed_meanwhile_is_not_sent_and_its_neighbours_are(store: SqlStore) -> None:
     """Their intents share a statement, and only one of them finds no row."""
     one = await begin(store, 3)

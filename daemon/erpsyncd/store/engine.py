@@ -1,13 +1,13 @@
-"""Engines: how a connection is set up, and how its transactions begin."""
+"""Engines: how a connection is set up, and for whom it is given up."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.dialects import registry
 from sqlalchemy.engine import URL, ExceptionContext
 
 from erpsyncd.files import file_error
@@ -19,24 +19,9 @@ from erpsyncd.store.sqlite_file import StoreFile
 #: one transaction.
 _BUSY_SECONDS = 30.0
 
-#: The execution option by which a transaction says that it will write.
-_WRITES = "erpsyncd_writes"
-
-#: After these SQLite connections are not used again. One that was opened while the file was read-only stays so for
-#: ever, and a statement that failed in this way has ended the transaction around it, its savepoints with it.
-_GIVEN_UP = frozenset(
-    {
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-    }
-)
+#: Ours for a file, by the name that addresses have for dialects.
+_DRIVER = "erpsyncd"
+registry.register(f"sqlite.{_DRIVER}", "erpsyncd.store.sqlite_dialect", "FileDialect")
 
 #: PostgreSQL's word for a server that only answers questions, as the old one does after a failover.
 _READ_ONLY_SERVER = "25006"
@@ -61,18 +46,19 @@ def make_engine(
         return engine
     create_file(path)
     opened = file or StoreFile(path)
-    engine = create_engine(
-        url,
+    return create_engine(
+        url.set(drivername=f"sqlite+{_DRIVER}"),
         hide_parameters=True,
         creator=lambda: opened.connect(busy_seconds=_BUSY_SECONDS, foreign_keys=foreign_keys),
     )
-    _control_transactions(engine)
-    return engine
 
 
 def to_write(engine: Engine) -> Engine:
     """Return the engine for transactions that write; both share one pool."""
-    return engine.execution_options(**{_WRITES: True})
+    writing = engine.execution_options()
+    if engine.dialect.name == "sqlite":
+        writing.dialect = engine.dialect.to_write()  # type: ignore[attr-defined]  # it is ours
+    return writing
 
 
 def create_file(path: Path) -> bool:
@@ -93,24 +79,6 @@ def create_file(path: Path) -> bool:
     except OSError as exc:
         raise file_error(f"the store {path} cannot be created", exc) from exc
     return True
-
-
-def _control_transactions(engine: Engine) -> None:
-    """Begin transactions ourselves: the driver (told not to: `isolation_level`) would begin them late or never."""
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A transaction that reads first and writes later can fail with "database is locked" at once, without
-        # any waiting, if somebody wrote in between: one that will write says so when it begins.
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
-
-    @event.listens_for(engine, "handle_error")
-    def give_up(context: ExceptionContext) -> None:
-        code = getattr(context.original_exception, "sqlite_errorcode", None)
-        # The low byte is the kind of error, the rest says more about it.
-        if code is not None and code & 0xFF in _GIVEN_UP:
-            context.is_disconnect = True
 
 
 def _limit_answers(engine: Engine, *, time_limits: bool) -> None:

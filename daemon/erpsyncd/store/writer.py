@@ -1,9 +1,10 @@
 """Group commit: what many coroutines want to write at one moment shares one transaction and one fsync.
 
-One thread takes whatever waits, runs it inside savepoints, commits once and only then lets the callers go on.
-Writes of one kind share their statements too; where that fails, each runs again by itself. So a write that fails
-(a lost lease, say) is rolled back alone; a commit that fails fails everybody in it. Whether such a commit can be
-found on disk later is not known: nobody may go on as if it could, nor as if it could not.
+One thread takes whatever waits, runs it, commits once and only then lets the callers go on. Writes of one kind share
+their statements too. Where one of a batch fails, the whole runs again inside savepoints, and where a kind fails, each
+of it by itself. So a write that fails (a lost lease, say) is rolled back alone; a commit that fails fails everybody in
+it. Whether such a commit can be found on disk later is not known: nobody may go on as if it could, nor as if it could
+not.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class GroupCommitWriter:
         self._waking = False
         self._ready = False
         self._closed = False
+        #: Whether the transaction of the moment has come to its commit.
+        self._committing = False
         self._thread: threading.Thread | None = None
 
     async def write(self, write: Write[T], *, order: int = 0) -> T:
@@ -148,35 +151,57 @@ class GroupCommitWriter:
         turn = sorted((one for one in batch if not one.future.cancelled()), key=lambda one: one.order)
         if not turn:
             return
-        committing, started = False, time.perf_counter()
+        started, self._committing = time.perf_counter(), False
         try:
-            with self._database.write() as connection:
-                limit_idling(connection)
-                for group in self._arrange(connection, turn):
-                    self._attempt(connection, group)
-                committing = True
+            try:
+                self._write(turn, self._at_once)
+            except _Spoilt:
+                self._write(turn, self._attempt)
         except Exception as exc:  # noqa: BLE001 -- whatever it is belongs to the callers, and the thread must live
             for waiting in turn:
-                waiting.error = _not_committed(exc, committing=committing)
+                waiting.error = _not_committed(exc, committing=self._committing)
         self.on_commit(time.perf_counter() - started)
         _settle(turn)
 
-    def _arrange(self, connection: Connection, turn: list[_Waiting]) -> list[list[_Waiting]]:
-        """Return what is written together, one after the other, with all of its tenants locked.
+    def _write(self, turn: list[_Waiting], run: Callable[[Connection, list[_Waiting]], None]) -> None:
+        """Write a batch in one transaction, group by group, with all of its tenants locked.
 
         Where one of them cannot be had, each write runs by itself: they lock in the same order, and that one fails
         alone.
         """
-        groups = list(_groups(turn))
-        if len(groups) < len(turn):
-            try:
-                with self._database.errors_translated():
-                    leases.lock(connection, {waiting.order for waiting in turn})
-            except DaemonError:
-                if connection.invalidated:
-                    raise
-                return [[waiting] for waiting in turn]
-        return groups
+        with self._database.write() as connection:
+            limit_idling(connection)
+            groups = list(_groups(turn))
+            if len(groups) < len(turn) and not self._locked(connection, turn):
+                groups, run = [[waiting] for waiting in turn], self._attempt
+            for group in groups:
+                run(connection, group)
+            self._committing = True
+
+    def _locked(self, connection: Connection, turn: list[_Waiting]) -> bool:
+        """Lock the tenants of a batch; say whether that could be done."""
+        try:
+            with self._database.errors_translated():
+                leases.lock(connection, {waiting.order for waiting in turn})
+        except DaemonError:
+            if connection.invalidated:
+                raise
+            return False
+        return True
+
+    def _at_once(self, connection: Connection, group: list[_Waiting]) -> None:
+        """Run writes of one kind as nearly all of them end: well, so that nothing has to be kept apart.
+
+        Raises:
+            _Spoilt: one of them failed; the transaction is undone, and begun anew with savepoints.
+        """
+        try:
+            results = group[0].together(connection, [waiting.item for waiting in group])
+        except Exception as exc:
+            if connection.invalidated:
+                raise
+            raise _Spoilt from exc
+        _keep(group, results)
 
     def _attempt(self, connection: Connection, group: list[_Waiting]) -> None:
         """Run writes of one kind in a savepoint of their own. Only what breaks the whole transaction is raised."""
@@ -195,8 +220,16 @@ class GroupCommitWriter:
                 for waiting in group:
                     self._attempt(connection, [waiting])
             return
-        for waiting, result in zip(group, results, strict=True):
-            waiting.result = result
+        _keep(group, results)
+
+
+class _Spoilt(Exception):
+    """A batch in which something failed."""
+
+
+def _keep(group: Iterable[_Waiting], results: Iterable[Any]) -> None:
+    for waiting, result in zip(group, results, strict=True):
+        waiting.result = result
 
 
 def _alone(connection: Connection, writes: Sequence[Write[T]]) -> list[T]:
