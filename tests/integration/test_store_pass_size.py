@@ -98,6 +98,9 @@ async def test_a_pass_reads_by_index_only(stored: Bench) -> None:
 
     assert (1, 1) == (report.counts[Status.CREATED], report.counts[Status.UPDATED])
     assert set() == whole_tables_read(stored.store, [*idle, *busy, *deleting])
+    # SQLite has RETURNING from 3.35 on; Red Hat 9 comes with 3.34, and there it would be an error.
+    sqlite = stored.store._database.engine.dialect.name == "sqlite"
+    assert [] == [statement for statement, _ in [*idle, *busy, *deleting] if sqlite and "RETURNING" in statement]
 
 
 async def test_a_converged_pass_does_the_same_at_any_size(stored: Bench) -> None:

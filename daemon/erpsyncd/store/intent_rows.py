@@ -46,8 +46,13 @@ _MARK = (
     )
     .values(state=State.IN_FLIGHT.value, updated_at=bindparam("sent_at"))
 )
-#: No order is asked for: SQLite could promise one only for a row at a time.
-_INSERT = insert(intents).returning(intents.c.connection_id, intents.c.id)
+#: What was just inserted is read back, not returned by the insert: SQLite does that from 3.35 on, and there are older ones.
+_OPENED = (
+    select(intents.c.connection_id, intents.c.id)
+    .where(intents.c.connection_id.in_(bindparam("connection_ids", expanding=True)))
+    .order_by(intents.c.id)
+)
+_INSERT = insert(intents)
 _FORGET = delete(listings).where(
     listings.c.tenant_id == bindparam("of_tenant"), ~exists().where(intents.c.listing_id == listings.c.id)
 )
@@ -72,9 +77,11 @@ def open_intents(connection: Connection, openings: Sequence[Opening]) -> Sequenc
         raise NotTried(f"{keys} was removed here, or marked otherwise, while this pass worked on it; nothing was sent")
     kept = _keep_listings(connection, openings)
     rows = [_intent(opening, kept.get((opening.lease.tenant_id, opening.seen))) for opening in openings]
-    opened = {row.connection_id: row.id for row in connection.execute(_INSERT, rows).all()}
+    connection.execute(_INSERT, rows)
+    ids = [opening.stored.id for opening in openings]
+    opened = {row.connection_id: row.id for row in connection.execute(_OPENED, {"connection_ids": ids}).all()}
     assert len(opened) == len(openings), "a pass works on a connection once at a time"
-    return [opened[opening.stored.id] for opening in openings]
+    return [opened[row_id] for row_id in ids]
 
 
 def resend_intent(

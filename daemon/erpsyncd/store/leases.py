@@ -27,7 +27,7 @@ def claim(connection: Connection, tenant_id: TenantId, *, owner: str, now: datet
     """Lease a tenant, or return None when another owner's lease on it has not run out."""
     clock = _clock(connection, now)
     free = or_(tenants.c.lease_owner.is_(None), tenants.c.lease_owner == owner, tenants.c.lease_until <= clock)
-    fence = connection.execute(
+    claimed = connection.execute(
         update(tenants)
         .where(tenants.c.id == tenant_id, free)
         .values(
@@ -35,9 +35,11 @@ def claim(connection: Connection, tenant_id: TenantId, *, owner: str, now: datet
             lease_until=_after(connection, now, seconds),
             lease_fence=tenants.c.lease_fence + 1,
         )
-        .returning(tenants.c.lease_fence)
-    ).scalar_one_or_none()
-    return None if fence is None else Lease(tenant_id=tenant_id, owner=owner, fence=fence)
+    )
+    if claimed.rowcount == 0:
+        return None
+    fence = connection.execute(select(tenants.c.lease_fence).where(tenants.c.id == tenant_id)).scalar_one()
+    return Lease(tenant_id=tenant_id, owner=owner, fence=fence)
 
 
 def renew(connection: Connection, lease: Lease, *, now: datetime, seconds: float) -> None:
