@@ -90,6 +90,11 @@ def trap_clock(trap: TrapDoor) -> None:
     wrap(clocks, "boot_seconds", around)
 
 
+def write_of(opening: Any) -> Write:
+    """Return what an intent is about to write."""
+    return Write(tenant_id=opening.lease.tenant_id, key=opening.stored.key, change=opening.kind)
+
+
 def note_intents(transaction: Transaction) -> None:
     """Let a transaction know which intents are written in it."""
     from erpsyncd.store import intent_rows  # noqa: PLC0415 -- after the clock
@@ -100,7 +105,7 @@ def note_intents(transaction: Transaction) -> None:
         def open_intents(connection: Any, openings: Any) -> Any:
             opened = original(connection, openings)
             for intent_id, one in zip(opened, openings, strict=True):
-                known[intent_id] = Write(tenant_id=one.lease.tenant_id, key=one.stored.key, change=one.kind)
+                known[intent_id] = write_of(one)
                 transaction.intents.append(known[intent_id])
             return opened
 
@@ -138,8 +143,8 @@ def note_outcomes(transaction: Transaction) -> None:
 
 
 def trap_transactions(trap: TrapDoor, transaction: Transaction) -> None:
-    """Trap group commits: between two writes, and on both sides of the COMMIT."""
-    from erpsyncd.store import writer  # noqa: PLC0415 -- after the clock
+    """Trap group commits: between two statements of a batch, and on both sides of the COMMIT."""
+    from erpsyncd.store import intent_rows, writer  # noqa: PLC0415 -- after the clock
     from erpsyncd.store.database import Database  # noqa: PLC0415 -- as above
 
     def around_write(original: Any) -> Any:
@@ -159,16 +164,17 @@ def trap_transactions(trap: TrapDoor, transaction: Transaction) -> None:
 
         return write
 
-    def around_attempt(original: Any) -> Any:
-        def attempt(group: writer.GroupCommitWriter, connection: Any, together: Any) -> None:
-            trap.arrive(Point.BATCH_BEGUN, *transaction.writes)
-            original(group, connection, together)
+    def around_keep(original: Any) -> Any:
+        def keep_listings(connection: Any, openings: Any) -> Any:
+            if len(openings) > 1:  # they are marked, and their intents are not there yet
+                trap.arrive(Point.BATCH_BEGUN, *(write_of(one) for one in openings))
+            return original(connection, openings)
 
-        return attempt
+        return keep_listings
 
     writer.IDLE_SECONDS = 1.0  # nobody waits half a minute in a test
     wrap(Database, "write", around_write)
-    wrap(writer.GroupCommitWriter, "_attempt", around_attempt)
+    wrap(intent_rows, "_keep_listings", around_keep)
 
 
 def trap_wire(trap: TrapDoor) -> None:

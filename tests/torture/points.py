@@ -34,7 +34,7 @@ class Point(StrEnum):
     """The log has it."""
 
     BATCH_BEGUN = "batch-begun"
-    """One write of a group commit is done, another one waits in the same transaction."""
+    """Connections of a group commit, two at least, are marked; their intents are not written yet."""
 
     BATCH_WRITTEN = "batch-written"
     """All writes of a group commit, two at least, are done; before its COMMIT."""

@@ -46,7 +46,7 @@ _MARK = (
     )
     .values(state=State.IN_FLIGHT.value, updated_at=bindparam("sent_at"))
 )
-#: What was just inserted is read back, not returned by the insert: SQLite does that from 3.35 on, and there are older ones.
+#: What was inserted is read back, not returned by the insert: SQLite does that from 3.35 on, and older ones are in use.
 _OPENED = (
     select(intents.c.connection_id, intents.c.id)
     .where(intents.c.connection_id.in_(bindparam("connection_ids", expanding=True)))
