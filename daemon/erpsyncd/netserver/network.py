@@ -16,7 +16,8 @@ import httpx
 
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.netserver.certificates import Certificate, certificate_shown
-from erpsyncd.netserver.http1 import Headers, HttpConnection
+from erpsyncd.netserver.http1 import HttpConnection
+from erpsyncd.netserver.plain_http import Headers
 from erpsyncd.netserver.progress import Progress
 from erpsyncd.netserver.streams import Stream, TcpStream, TlsStream
 from erpsyncd.netserver.tls import Tls
@@ -72,8 +73,8 @@ class Network(httpx.AsyncBaseTransport):
             connection.abort()
             raise
         return httpx.Response(
-            answer.status_code,
-            headers=answer.headers.raw_items(),
+            answer.status,
+            headers=answer.headers,
             stream=_Body(self, origin, connection),
             extensions={"certificate": connection.certificate},
         )
@@ -142,7 +143,7 @@ class Network(httpx.AsyncBaseTransport):
         proxy = HttpConnection(stream)
         try:
             answer = await proxy.ask(b"CONNECT", target, headers, b"", Progress())
-            _check_tunnel(answer.status_code, proxy)
+            _check_tunnel(answer.status, proxy)
         except BaseException:
             stream.abort()
             raise

@@ -268,7 +268,7 @@ def _parsed(url: str) -> httpx.URL:
     return httpx.URL(url)
 
 
-def _headers(method: str, call: Call, url: httpx.URL) -> httpx.Headers:
+def _headers(method: str, call: Call, url: httpx.URL) -> list[tuple[str, str]]:
     """Return the headers of a request, in the order in which they leave."""
     length = [("Content-Length", str(len(call.body)))] if call.body or method != "GET" else []
-    return httpx.Headers([("Host", url.netloc.decode("ascii")), *call.headers.items(), *_OURS, *length])
+    return [("Host", url.netloc.decode("ascii")), *call.headers.items(), *_OURS, *length]
