@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import h11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from erpsyncd.netserver.plain_http import Headers, plain_head, plain_request
 
@@ -19,6 +21,17 @@ def written_by_h11(method: bytes, headers: Headers, body: bytes) -> bytes | None
         parts.append(state.send(h11.Data(data=body)))
     parts.append(state.send(h11.EndOfMessage()))
     return b"".join(part for part in parts if part)
+
+
+def read_by_h11(arrived: bytes) -> tuple[h11.Response, bytes]:
+    """Return the head that h11 reads, and what has come of the body. Raises `h11.RemoteProtocolError`."""
+    state = h11.Connection(h11.CLIENT)
+    state.send(h11.Request(method=b"GET", target=b"/", headers=[HOST]))
+    state.send(h11.EndOfMessage())
+    state.receive_data(arrived)
+    response, body = state.next_event(), state.next_event()
+    assert isinstance(response, h11.Response)
+    return response, bytes(body.data) if isinstance(body, h11.Data) else b""
 
 
 @pytest.mark.parametrize(
@@ -78,19 +91,13 @@ def test_any_other_line_of_request_is_left_to_h11(method: bytes, target: bytes) 
 def test_a_plain_head_is_what_h11_would_read(status: bytes, more: bytes) -> None:
     """Its status, its headers as they were spelled, and where the body begins and ends."""
     arrived = b"HTTP/1.1 %b\r\n%bContent-Length: 4\r\n\r\nbodyHTTP/1.1 200 OK\r\n" % (status, more)
-    state = h11.Connection(h11.CLIENT)
-    state.send(h11.Request(method=b"GET", target=b"/", headers=[HOST]))
-    state.send(h11.EndOfMessage())
-    state.receive_data(arrived)
-    response, body = state.next_event(), state.next_event()
-    assert isinstance(response, h11.Response)
-    assert isinstance(body, h11.Data)
+    response, body = read_by_h11(arrived)
 
     head = plain_head(arrived)
 
     assert head is not None
     assert (response.status_code, response.headers.raw_items()) == (head.status, list(head.headers))
-    assert bytes(body.data) == arrived[head.size : head.size + head.length]
+    assert body == arrived[head.size : head.size + head.length]
 
 
 @pytest.mark.parametrize(
@@ -124,3 +131,43 @@ def test_a_plain_head_is_what_h11_would_read(status: bytes, more: bytes) -> None
 def test_any_other_head_is_left_to_h11(arrived: bytes) -> None:
     """Which reads it, waits for more of it, or refuses it."""
     assert plain_head(arrived) is None
+
+
+#: What heads are made of, the odd pieces among them.
+PIECES = (
+    *(
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 500 ",
+        b"HTTP/1.1 204 No Content",
+        b"\r\n",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\n",
+        b"\r",
+        b" ",
+        b"\t",
+    ),
+    *(
+        b"Content-Length: 4",
+        b"content-length: 0",
+        b"Content-Length: 04",
+        b"Date: now",
+        b"X: a b",
+        b"X:b",
+        b"X: ",
+        b"\xe6",
+    ),
+    *(b"Connection: keep-alive", b"Connection: close", b"Transfer-Encoding: chunked", b"body", b":", b",", b"\0"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9), st.booleans())
+def test_whatever_is_taken_means_the_same_to_h11(pieces: list[bytes], as_lines: bool) -> None:  # noqa: FBT001 -- hypothesis
+    """There is no head that we read and h11 refuses, or reads otherwise."""
+    middle = b"".join(b"%b\r\n" % piece for piece in pieces) if as_lines else b"".join(pieces)
+    arrived = b"HTTP/1.1 200 OK\r\n" + middle + b"Content-Length: 4\r\n\r\nbodymore"
+    for candidate in (arrived, middle + b"\r\n\r\nbody"):
+        if (head := plain_head(candidate)) is not None:
+            response, body = read_by_h11(candidate)
+            assert (response.status_code, response.headers.raw_items()) == (head.status, list(head.headers))
+            assert body == candidate[head.size : head.size + head.length]
