@@ -16,25 +16,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from erpsyncd.domain.documents import ImportReport
 from erpsyncd.domain.plan import Limits
-from erpsyncd.domain.ports import Progress
-from erpsyncd.domain.results import RunReport
 from erpsyncd.domain.tenants import Environment
 from erpsyncd.domain.unknown_names import no_such_tenant
-from erpsyncd.domain.watching import CallWatcher
 from erpsyncd.errors import RunInterrupted, UsageError
 from erpsyncd.logs import configure_logging, set_level
 from erpsyncd.observation import Observation, observed
 from erpsyncd.settings import Settings, load_settings
 from erpsyncd.state_directory import prepare
-from erpsyncd.store import SqlStore, open_store, upgrade_store
 from erpsyncd.store.addresses import read_url, sqlite_path
-from erpsyncd.store.views import Backup
 
 if TYPE_CHECKING:
+    from erpsyncd.domain.documents import ImportReport
+    from erpsyncd.domain.ports import Progress
+    from erpsyncd.domain.results import RunReport
+    from erpsyncd.domain.watching import CallWatcher
     from erpsyncd.netserver.apis import NetServerApis
     from erpsyncd.service.daemon import Reloaded, Schedule
     from erpsyncd.service.notify import Notifier
@@ -42,7 +40,11 @@ if TYPE_CHECKING:
     from erpsyncd.service.reconciler import Reconciler
     from erpsyncd.service.secrets import SecretResolver
     from erpsyncd.service.watchdog import Watchdog
+    from erpsyncd.store import SqlPassStore, SqlStore
+    from erpsyncd.store.views import Backup
 
+
+S = TypeVar("S", bound="SqlPassStore")
 
 #: A request that could not leave for so long after its intent (a process that was stopped, a store that was slow) is
 #: not sent any more. Longer than connecting may take.
@@ -74,20 +76,37 @@ def opened_store(settings: Settings, *, upgrading: Callable[[], None] | None = N
     Raises:
         ConfigurationError: the store or its directory cannot be used as it is.
     """
+    from erpsyncd.store import SqlStore  # noqa: PLC0415 -- see the module's docstring
+
+    with _opened(SqlStore, settings, upgrading) as store:
+        yield store
+
+
+@contextmanager
+def opened_pass_store(settings: Settings) -> Iterator[SqlPassStore]:
+    """Open the store as `opened_store` does, for who makes one pass and nothing else."""
+    from erpsyncd.store import SqlPassStore  # noqa: PLC0415 -- see the module's docstring
+
+    with _opened(SqlPassStore, settings) as store:
+        yield store
+
+
+def _opened(kind: type[S], settings: Settings, upgrading: Callable[[], None] | None = None) -> S:
     prepare(settings.state_directory)
     # A key in a place of the operator's choice is the operator's to make; the one in the state directory is ours.
     ours = settings.key_path == settings.state_directory / "erpsyncd.key"
-    with open_store(
+    return kind.opened(
         settings.store_url,
         key_path=None if ours else settings.key_path,
         state_directory=settings.state_directory,
         upgrading=upgrading,
-    ) as store:
-        yield store
+    )
 
 
 def upgrade(settings: Settings) -> bool:
     """Upgrade the store's schema; say whether there was anything to do."""
+    from erpsyncd.store import upgrade_store  # noqa: PLC0415 -- see the module's docstring
+
     prepare(settings.state_directory)
     return upgrade_store(settings.store_url)
 
@@ -133,8 +152,8 @@ def _stored_tenants(settings: Settings) -> frozenset[str]:
     path = sqlite_path(read_url(settings.store_url))
     if path is not None and not path.exists():
         return frozenset()
-    with opened_store(settings) as store:
-        return frozenset(tenant.name for tenant in store.list_tenants())
+    with opened_pass_store(settings) as store:
+        return store.tenant_names()
 
 
 def run_once(
@@ -150,7 +169,7 @@ def run_once(
         RunInterrupted: it was cut off by a signal.
         StoreError: the store failed.
     """
-    with opened_store(settings) as store:
+    with opened_pass_store(settings) as store:
         _raise_if_unknown(store, options)
         if options.only_drift:
             store.lock_if_free()  # a look goes on beside a daemon; leases keep the two apart
@@ -161,10 +180,10 @@ def run_once(
         return asyncio.run(_one_run(settings, store, options, environ, progress))
 
 
-def _raise_if_unknown(store: SqlStore, options: RunOptions) -> None:
+def _raise_if_unknown(store: SqlPassStore, options: RunOptions) -> None:
     if not options.force and options.selection.is_everything:
         return
-    names = {tenant.name for tenant in store.list_tenants()}
+    names = store.tenant_names()
     for name in sorted(options.force - names):
         raise UsageError(f"--force: {no_such_tenant(name, names)}")
     options.selection.raise_if_unknown(names, store.connection_keys)
@@ -199,7 +218,7 @@ def run_daemon(settings: Settings, environ: Mapping[str, str], read_again: Calla
         return asyncio.run(live())
 
 
-def _watchdog(store: SqlStore, notifier: Notifier, environ: Mapping[str, str]) -> Watchdog | None:
+def _watchdog(store: SqlPassStore, notifier: Notifier, environ: Mapping[str, str]) -> Watchdog | None:
     from erpsyncd.service.watchdog import Watchdog, watchdog_interval  # noqa: PLC0415 -- see the module's docstring
 
     interval = watchdog_interval(environ, pid=os.getpid())
@@ -220,7 +239,7 @@ class _History:
 
 
 async def _one_run(
-    settings: Settings, store: SqlStore, options: RunOptions, environ: Mapping[str, str], progress: Progress | None
+    settings: Settings, store: SqlPassStore, options: RunOptions, environ: Mapping[str, str], progress: Progress | None
 ) -> RunReport:
     async with observed(settings, store, secret_resolver(environ), serves=False) as observation:
         reconciler = _reconciler(settings, store, environ, observation)
@@ -250,7 +269,7 @@ async def _stoppable(reconciler: Reconciler, options: RunOptions, stop_within: t
 
 
 def _reconciler(
-    settings: Settings, store: SqlStore, environ: Mapping[str, str], observation: Observation
+    settings: Settings, store: SqlPassStore, environ: Mapping[str, str], observation: Observation
 ) -> Reconciler:
     from erpsyncd.netserver.deferred import DeferredApis  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.service.clocks import uptime  # noqa: PLC0415 -- as above

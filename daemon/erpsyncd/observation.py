@@ -17,20 +17,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from erpsyncd.domain.listening import parse_listen
-from erpsyncd.domain.notifications import Event, Notification, read_command, read_events, webhook_problem
-from erpsyncd.domain.results import RunStatus
-from erpsyncd.domain.secrets import parse_template
-from erpsyncd.domain.watching import CallWatcher, Census, FinishedRun, RunWatcher, StartedRun
 from erpsyncd.errors import DaemonError, StoreError
 from erpsyncd.logs import redact_text
-from erpsyncd.setting_sections import NotifySettings
-from erpsyncd.settings import Settings
-from erpsyncd.store import SqlStore
 
 if TYPE_CHECKING:
+    from erpsyncd.domain.notifications import Notification
+    from erpsyncd.domain.watching import CallWatcher, Census, FinishedRun, RunWatcher, StartedRun
     from erpsyncd.hooks.courier import Courier
     from erpsyncd.service.secrets import SecretResolver
+    from erpsyncd.setting_sections import NotifySettings
+    from erpsyncd.settings import Settings
+    from erpsyncd.store import SqlPassStore
     from erpsyncd.web.census import CensusTaker
     from erpsyncd.web.health import Health
     from erpsyncd.web.http import Answer, Page
@@ -57,7 +54,7 @@ class Observation:
 
 @asynccontextmanager
 async def observed(
-    settings: Settings, store: SqlStore, resolver: SecretResolver, *, serves: bool
+    settings: Settings, store: SqlPassStore, resolver: SecretResolver, *, serves: bool
 ) -> AsyncIterator[Observation]:
     """Yield who watches; at the end of the block what they have begun is finished. `serves` is for the daemon.
 
@@ -87,7 +84,8 @@ def stale_after(settings: Settings) -> timedelta:
     return max(3 * interval, _LEAST_STALE) if isinstance(interval, timedelta) else timedelta(days=1)
 
 
-async def _serve(settings: Settings, store: SqlStore, observation: Observation, stack: AsyncExitStack) -> None:
+async def _serve(settings: Settings, store: SqlPassStore, observation: Observation, stack: AsyncExitStack) -> None:
+    from erpsyncd.domain.listening import parse_listen  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.web.census import CensusTaker  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.web.health import Health  # noqa: PLC0415 -- as above
     from erpsyncd.web.http import Server  # noqa: PLC0415 -- as above
@@ -167,7 +165,8 @@ def _tells_anybody(notify: NotifySettings) -> bool:
     return any((notify.start, notify.success, notify.failure, notify.command))
 
 
-def _courier(notify: NotifySettings, store: SqlStore, resolver: SecretResolver) -> Courier:
+def _courier(notify: NotifySettings, store: SqlPassStore, resolver: SecretResolver) -> Courier:
+    from erpsyncd.domain.notifications import Event, read_command, read_events  # noqa: PLC0415 -- as above
     from erpsyncd.hooks.command import Command  # noqa: PLC0415 -- see the module's docstring
     from erpsyncd.hooks.courier import Courier  # noqa: PLC0415 -- as above
 
@@ -187,8 +186,10 @@ def _courier(notify: NotifySettings, store: SqlStore, resolver: SecretResolver) 
     return courier
 
 
-def _failed_before(store: SqlStore) -> bool:
+def _failed_before(store: SqlPassStore) -> bool:
     """Say how the last pass went that this store knows of."""
+    from erpsyncd.domain.results import RunStatus  # noqa: PLC0415 -- as above
+
     last = store.census().last_runs
     return bool(last) and max(last, key=lambda status: last[status]) is not RunStatus.OK
 
@@ -203,7 +204,9 @@ class _Address:
 
     async def deliver(self, notification: Notification) -> None:
         """See the port."""
+        from erpsyncd.domain.notifications import webhook_problem  # noqa: PLC0415 -- as above
         from erpsyncd.domain.proxies import parse_proxy  # noqa: PLC0415 -- as above
+        from erpsyncd.domain.secrets import parse_template  # noqa: PLC0415 -- as above
         from erpsyncd.hooks.targets import NotDelivered  # noqa: PLC0415 -- see the module's docstring
         from erpsyncd.hooks.webhook import Webhook  # noqa: PLC0415 -- as above
 

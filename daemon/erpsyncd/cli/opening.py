@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -11,7 +12,9 @@ from erpsyncd import bootstrap
 from erpsyncd.cli.options import Invocation
 from erpsyncd.settings import Settings
 from erpsyncd.state_directory import become_owner
-from erpsyncd.store import SqlStore
+
+if TYPE_CHECKING:
+    from erpsyncd.store import SqlStore
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -1,24 +1,32 @@
 """The store: what tenants should look like, what they were last made to look like, and what happened.
 
-Rows stay in here. `open_store` is the way in.
+Rows stay in here. `open_store` is the way in. What stands here is imported from where it is when somebody asks for it:
+a pass needs little of it, and commands something else each.
 """
 
-from erpsyncd.store.examination import examine_store
-from erpsyncd.store.existing import existing_store, store_standing
-from erpsyncd.store.schema import Standing
-from erpsyncd.store.sql_store import SqlStore, open_store, upgrade_store
-from erpsyncd.store.views import (
-    ChangeView,
-    CheckDetail,
-    CheckView,
-    ConnectionView,
-    DriftView,
-    Examined,
-    OutcomeView,
-    Pruned,
-    RunView,
-    TenantView,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from erpsyncd.store.examination import examine_store
+    from erpsyncd.store.existing import existing_store, store_standing
+    from erpsyncd.store.schema import Standing
+    from erpsyncd.store.sql_pass_store import SqlPassStore
+    from erpsyncd.store.sql_store import SqlStore, open_store, upgrade_store
+    from erpsyncd.store.views import (
+        ChangeView,
+        CheckDetail,
+        CheckView,
+        ConnectionView,
+        DriftView,
+        Examined,
+        OutcomeView,
+        Pruned,
+        RunView,
+        TenantView,
+    )
 
 __all__ = [
     "ChangeView",
@@ -30,6 +38,7 @@ __all__ = [
     "OutcomeView",
     "Pruned",
     "RunView",
+    "SqlPassStore",
     "SqlStore",
     "Standing",
     "TenantView",
@@ -39,3 +48,32 @@ __all__ = [
     "store_standing",
     "upgrade_store",
 ]
+
+_MODULES = {
+    "examination": ("examine_store",),
+    "existing": ("existing_store", "store_standing"),
+    "schema": ("Standing",),
+    "sql_pass_store": ("SqlPassStore",),
+    "sql_store": ("SqlStore", "open_store", "upgrade_store"),
+    "views": (
+        "ChangeView",
+        "CheckDetail",
+        "CheckView",
+        "ConnectionView",
+        "DriftView",
+        "Examined",
+        "OutcomeView",
+        "Pruned",
+        "RunView",
+        "TenantView",
+    ),
+}
+"""Where each of them is."""
+
+if not TYPE_CHECKING:  # mypy would take every name to be here
+
+    def __getattr__(name: str) -> object:
+        for module, names in _MODULES.items():
+            if name in names:
+                return getattr(import_module(f"{__name__}.{module}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,10 +37,9 @@ from erpsyncd.store.views import (
 class CommandOperations(AnswerOperations, DriftOperations):
     """Lists, imports and administration."""
 
-    def __init__(self, database: Database, vault: Vault, lock: ProcessLock | None) -> None:
-        self._database = database
-        self._vault = vault
-        self._lock = lock
+    _database: Database
+    _vault: Vault
+    _lock: ProcessLock | None
 
     def apply_document(self, document: Document, *, prune: bool = False, dry_run: bool = False) -> ImportReport:
         """Import a document, whole or not at all; with `dry_run` only say what that would change.
@@ -130,11 +129,6 @@ class CommandOperations(AnswerOperations, DriftOperations):
         """Return connections by tenant and key."""
         with self._database.read() as connection:
             return queries.list_connections(connection, tenant=tenant, key=key, state=state, limit=limit)
-
-    def connection_keys(self, tenant: str) -> tuple[str, ...]:
-        """Return the keys of a tenant's connections."""
-        with self._database.read() as connection:
-            return queries.connection_keys(connection, tenant)
 
     def count_states(self, *, tenant: str | None = None) -> dict[State, int]:
         """Return how many connections are in each state."""

@@ -12,7 +12,7 @@ from erpsyncd.domain.drift import Drift, KnownDrift
 from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.results import Verdict
 from erpsyncd.domain.tenants import TenantId
-from erpsyncd.store import adopting, drifting
+from erpsyncd.store import drifting
 from erpsyncd.store.rows import read_connection
 from erpsyncd.store.transactions import Transactions
 
@@ -71,6 +71,8 @@ class LookOperations(Transactions):
         self, lease: Lease, document: Document, verdict: Verdict, fields: tuple[str, ...], *, at: datetime
     ) -> None:
         """Describe a connection as its tenant shows it in these fields, and record a verdict on it: both or neither."""
+        from erpsyncd.store import adopting  # noqa: PLC0415 -- it imports documents, which few passes do
+
         sealer = await self._sealer()
         await self._write_apart(
             lambda connection: adopting.adopt_drift(connection, lease, sealer, document, verdict, fields, at=at)

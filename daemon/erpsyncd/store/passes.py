@@ -18,7 +18,7 @@ from erpsyncd.domain.secrets import Reference
 from erpsyncd.domain.sessions import KeptSession
 from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import Tenant, TenantId
-from erpsyncd.store import adopting, check_rows, due, history, intent_rows, leases, references, settling, syncing
+from erpsyncd.store import check_rows, due, history, intent_rows, leases, references, settling, syncing
 from erpsyncd.store.intent_rows import Opening
 from erpsyncd.store.pass_looks import LookOperations
 from erpsyncd.store.pass_names import NameOperations
@@ -234,6 +234,8 @@ class PassOperations(NameOperations, LookOperations):
 
     async def adopt(self, lease: Lease, document: Document, verdict: Verdict, *, at: datetime) -> None:
         """Put a document with one connection of the tenant into the store, and record a verdict on it."""
+        from erpsyncd.store import adopting  # noqa: PLC0415 -- it imports documents, which few passes do
+
         sealer = await self._sealer()
         await self._write_apart(lambda connection: adopting.adopt(connection, lease, sealer, document, verdict, at=at))
 

@@ -72,12 +72,6 @@ def list_connections(
     )
 
 
-def connection_keys(connection: Connection, tenant: str) -> tuple[str, ...]:
-    """Return the keys of a tenant's connections."""
-    query = select(connections.c.key).join(tenants, tenants.c.id == connections.c.tenant_id)
-    return tuple(connection.execute(query.where(tenants.c.name == tenant)).scalars())
-
-
 def count_states(connection: Connection, *, tenant: str | None = None) -> dict[State, int]:
     """Return how many connections are in each state, those in sync by subtraction."""
     query = select(connections.c.state, func.count()).where(NOT_IN_SYNC).group_by(connections.c.state)
