@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from erpsyncd.cli.options import Invocation
 from erpsyncd.cli.output import printable
-from erpsyncd.domain.ports import Progress
 from erpsyncd.domain.results import Outcome, Status
 
 if TYPE_CHECKING:
+    from erpsyncd.cli.options import Invocation
+    from erpsyncd.domain.ports import Progress
     from erpsyncd.settings import Settings
 
 #: So much of a tenant's name; with the counts and the bar it fits into 80 columns.

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import faulthandler
+from typing import TYPE_CHECKING
 
 from erpsyncd import bootstrap
 from erpsyncd.cli.opening import settings_of
-from erpsyncd.cli.options import Invocation
 from erpsyncd.cli.output import write_json, write_text
 from erpsyncd.cli.progress import shown_progress
 from erpsyncd.cli.reports import report_as_json, report_as_text
 from erpsyncd.cli.streams import ending_with
-from erpsyncd.domain.results import RunReport
-from erpsyncd.domain.selection import Selection
 from erpsyncd.service.policy import RunOptions
 from erpsyncd.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from erpsyncd.cli.options import Invocation
+    from erpsyncd.domain.results import RunReport
+    from erpsyncd.domain.selection import Selection
 
 
 def run_once(

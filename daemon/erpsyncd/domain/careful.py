@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, DesiredConnection, name_variants
 from erpsyncd.domain.drift_comparison import constant_masks
 from erpsyncd.domain.encoded_values import same_value, spellings
-from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.secrets import Secret
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.fingerprints import Fingerprinter
 
 
 class Step(StrEnum):

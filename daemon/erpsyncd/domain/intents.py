@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from erpsyncd.domain.careful import Snapshot, Step
-from erpsyncd.domain.connections import ConnectionRowId
-from erpsyncd.domain.results import ChangeKind
-from erpsyncd.domain.tenants import TenantId
+if TYPE_CHECKING:
+    from erpsyncd.domain.careful import Snapshot, Step
+    from erpsyncd.domain.connections import ConnectionRowId
+    from erpsyncd.domain.results import ChangeKind
+    from erpsyncd.domain.tenants import TenantId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

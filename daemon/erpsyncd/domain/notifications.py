@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from erpsyncd.domain.input_rules import url_problem
 from erpsyncd.domain.results import Status
-from erpsyncd.domain.watching import FinishedRun, StartedRun
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.watching import FinishedRun, StartedRun
 
 #: So many names of tenants are told at most.
 _TENANTS = 50

@@ -8,22 +8,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from erpsyncd.domain.careful import Snapshot, Step
-from erpsyncd.domain.connections import ErpConnection, ListedConnection, Owned, StoredConnection
-from erpsyncd.domain.documents import Document
-from erpsyncd.domain.fingerprints import Fingerprinter
-from erpsyncd.domain.intents import Intent, Lease, Moment
-from erpsyncd.domain.lists import ListItem, ListName
-from erpsyncd.domain.proxies import Proxy
-from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
-from erpsyncd.domain.secrets import Reference, Secret
-from erpsyncd.domain.sessions import KeptSession, SessionMemory
 from erpsyncd.domain.state_ports import TenantStates, Whereabouts
 from erpsyncd.domain.store_ports import LookStore, NameStore
-from erpsyncd.domain.tenant_states import ReportedState
-from erpsyncd.domain.tenants import Credentials, Tenant, TenantId, TenantSpec
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.careful import Snapshot, Step
+    from erpsyncd.domain.connections import ErpConnection, ListedConnection, Owned, StoredConnection
+    from erpsyncd.domain.documents import Document
+    from erpsyncd.domain.fingerprints import Fingerprinter
+    from erpsyncd.domain.intents import Intent, Lease, Moment
+    from erpsyncd.domain.lists import ListItem, ListName
+    from erpsyncd.domain.proxies import Proxy
+    from erpsyncd.domain.results import ChangeKind, Check, Outcome, PluginResponse, RunReport, Verdict
+    from erpsyncd.domain.secrets import Reference, Secret
+    from erpsyncd.domain.sessions import KeptSession, SessionMemory
+    from erpsyncd.domain.tenant_states import ReportedState
+    from erpsyncd.domain.tenants import Credentials, Tenant, TenantId, TenantSpec
 
 StillAllowed: TypeAlias = Callable[[], bool]
 """Asked when the first byte of a request is about to leave; after False nothing is sent."""

@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from erpsyncd.domain.connections import Fingerprints, State
-from erpsyncd.domain.field_changes import FieldChange
+if TYPE_CHECKING:
+    from erpsyncd.domain.connections import Fingerprints, State
+    from erpsyncd.domain.field_changes import FieldChange
 
 
 class ChangeKind(StrEnum):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from erpsyncd.domain.proxies import Proxy
-from erpsyncd.domain.tenant_states import ReportedState
-from erpsyncd.domain.tenants import TenantSpec
+if TYPE_CHECKING:
+    from erpsyncd.domain.proxies import Proxy
+    from erpsyncd.domain.tenant_states import ReportedState
+    from erpsyncd.domain.tenants import TenantSpec
 
 
 class Whereabouts(Protocol):

@@ -6,15 +6,16 @@ Their adapters stand in `store/`.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from erpsyncd.domain.connections import ConnectionRowId, StoredConnection
-from erpsyncd.domain.documents import Document
-from erpsyncd.domain.drift import Drift, KnownDrift
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.lists import NamedConnection, TenantList
-from erpsyncd.domain.results import Verdict
-from erpsyncd.domain.tenants import TenantId
+if TYPE_CHECKING:
+    from erpsyncd.domain.connections import ConnectionRowId, StoredConnection
+    from erpsyncd.domain.documents import Document
+    from erpsyncd.domain.drift import Drift, KnownDrift
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.lists import NamedConnection, TenantList
+    from erpsyncd.domain.results import Verdict
+    from erpsyncd.domain.tenants import TenantId
 
 
 class NameStore(Protocol):

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from erpsyncd.domain.secrets import Secret, Template
-from erpsyncd.domain.sessions import KeptSession
-from erpsyncd.domain.tenant_states import ReportedState
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.sessions import KeptSession
+    from erpsyncd.domain.tenant_states import ReportedState
 
 TenantId: TypeAlias = int
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from erpsyncd.domain.connections import State
 from erpsyncd.domain.results import RunReport, RunStatus
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.connections import State
 
 CallWatcher: TypeAlias = Callable[[str, str, float], None]
 """Told of each call to a tenant: its operation, what came of it (`2xx` to `5xx`, or an error class), its seconds."""

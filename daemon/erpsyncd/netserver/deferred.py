@@ -10,15 +10,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cached_property
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from erpsyncd.domain.ports import TenantApi, TenantApis
-from erpsyncd.domain.proxies import Proxy
-from erpsyncd.domain.sessions import SessionMemory
-from erpsyncd.domain.state_ports import Whereabouts
-from erpsyncd.domain.tenant_states import ReportedState
 from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials, Protocol, TenantSpec
 from erpsyncd.netserver.addresses import check_tenant
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.proxies import Proxy
+    from erpsyncd.domain.sessions import SessionMemory
+    from erpsyncd.domain.state_ports import Whereabouts
+    from erpsyncd.domain.tenant_states import ReportedState
 
 _Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[TenantApi]]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from erpsyncd.domain.items import command
 from erpsyncd.domain.proxies import Proxy, parse_proxy
 from erpsyncd.domain.secrets import Reference, Secret, not_known, withheld_names
 from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials, TenantSpec
 from erpsyncd.errors import ConfigurationError, SecretMissing, SecretUnknown, Unauthorized
-from erpsyncd.service.secrets import SecretResolver
+
+if TYPE_CHECKING:
+    from erpsyncd.service.secrets import SecretResolver
 
 
 @dataclass(frozen=True, kw_only=True)

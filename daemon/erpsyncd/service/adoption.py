@@ -7,25 +7,28 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
 from erpsyncd.domain.adoption import Found, KnownConnection, conflict, hidden_fields, key_for
 from erpsyncd.domain.connections import ErpConnection, ListedConnection, State
-from erpsyncd.domain.documents import Document
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.ports import PassStore, TenantApis
 from erpsyncd.domain.results import ChangeKind, Verdict
-from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import ConfigurationError, ConnectionFailed, TenantLeased, Unauthorized, UsageError
 from erpsyncd.service.access import refused_before, resolve_access
 from erpsyncd.service.clocks import boot_seconds
 from erpsyncd.service.description import connection_table
 from erpsyncd.service.document import read_entries
-from erpsyncd.service.policy import Policy
 from erpsyncd.service.remote import LeaseHolder, Remote
-from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.service.whereabouts import find_whereabouts
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.documents import Document
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.ports import PassStore, TenantApis
+    from erpsyncd.domain.tenants import Tenant
+    from erpsyncd.service.policy import Policy
+    from erpsyncd.service.secrets import SecretResolver
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -7,6 +7,7 @@ what is wanted, or the old state, is known to stand there; until then each furth
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from erpsyncd.domain.careful import (
     CarefulStep,
@@ -25,9 +26,7 @@ from erpsyncd.domain.connections import (
     DesiredConnection,
     ErpConnection,
 )
-from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.plan import plan_connection
-from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import (
     CarefulSaveFailed,
     ConnectionFailed,
@@ -40,8 +39,12 @@ from erpsyncd.errors import (
     Unauthorized,
     Undecided,
 )
-from erpsyncd.service.pending_write import PendingWrite
-from erpsyncd.service.remote import Remote
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.fingerprints import Fingerprinter
+    from erpsyncd.domain.secrets import Secret
+    from erpsyncd.service.pending_write import PendingWrite
+    from erpsyncd.service.remote import Remote
 
 
 @dataclass(frozen=True, kw_only=True)

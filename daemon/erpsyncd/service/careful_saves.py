@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from erpsyncd.domain.careful import Snapshot, Step
 from erpsyncd.domain.connections import (
@@ -14,15 +15,17 @@ from erpsyncd.domain.connections import (
     State,
     StoredConnection,
 )
-from erpsyncd.domain.fingerprints import Fingerprinter
-from erpsyncd.domain.intents import Intent
-from erpsyncd.domain.plan import Update
 from erpsyncd.domain.results import ChangeKind, Verdict
 from erpsyncd.errors import CarefulSaveFailed, ConnectionFailed, Unauthorized
 from erpsyncd.service.careful_save import CarefulSave, Ended, refused, told
 from erpsyncd.service.pending_write import PendingWrite
-from erpsyncd.service.recording import Recorder
-from erpsyncd.service.remote import Remote
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.fingerprints import Fingerprinter
+    from erpsyncd.domain.intents import Intent
+    from erpsyncd.domain.plan import Update
+    from erpsyncd.service.recording import Recorder
+    from erpsyncd.service.remote import Remote
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
 from erpsyncd.domain.explanations import combined, in_language
-from erpsyncd.domain.ports import PassStore, TenantApi
 from erpsyncd.domain.results import HAS_CONNECTIONS, STARTUP_ERRORS, SYNC_ALL, Check, PluginResponse, Status
-from erpsyncd.domain.secrets import Secret
-from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import (
     NOT_HERE_FAULT,
     ConnectionFailed,
@@ -25,8 +23,13 @@ from erpsyncd.errors import (
     TenantNotRunning,
     Unauthorized,
 )
-from erpsyncd.service.recording import Recorder
-from erpsyncd.service.remote import Remote
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.ports import PassStore, TenantApi
+    from erpsyncd.domain.secrets import Secret
+    from erpsyncd.domain.tenants import Tenant
+    from erpsyncd.service.recording import Recorder
+    from erpsyncd.service.remote import Remote
 
 log = structlog.stdlib.get_logger(__name__)
 

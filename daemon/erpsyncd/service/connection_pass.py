@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from erpsyncd.domain.connections import (
     HELD_BACK,
@@ -31,12 +31,14 @@ from erpsyncd.errors import (
     Unauthorized,
     Undecided,
 )
-from erpsyncd.service.careful_save import Ended
-from erpsyncd.service.careful_saves import CarefulSaves
 from erpsyncd.service.pending_write import PendingWrite
-from erpsyncd.service.policy import Policy
-from erpsyncd.service.recording import Recorder
-from erpsyncd.service.remote import Remote
+
+if TYPE_CHECKING:
+    from erpsyncd.service.careful_save import Ended
+    from erpsyncd.service.careful_saves import CarefulSaves
+    from erpsyncd.service.policy import Policy
+    from erpsyncd.service.recording import Recorder
+    from erpsyncd.service.remote import Remote
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,19 +8,21 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from erpsyncd.errors import ConfigurationError, DaemonError, StoreOutdated
-from erpsyncd.service.notify import Notifier
 from erpsyncd.service.policy import Policy, RunOptions
-from erpsyncd.service.reconciler import Reconciler
 from erpsyncd.service.signs import signals_delivered_to, summary_of
 from erpsyncd.service.triggers import trigger_of
 from erpsyncd.service.watchdog import WATCHDOG, Watchdog, arm
+
+if TYPE_CHECKING:
+    from erpsyncd.service.notify import Notifier
+    from erpsyncd.service.reconciler import Reconciler
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from erpsyncd.domain.connections import ConnectionSpec
 from erpsyncd.domain.secrets import WITHHELD, Template
 from erpsyncd.domain.tenants import AUTH_FIELDS, Auth, TenantSpec
 from erpsyncd.service.document import TENANT_KEYS
-from erpsyncd.service.layouts import Entry, Value
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.connections import ConnectionSpec
+    from erpsyncd.service.layouts import Entry, Value
 
 Table: TypeAlias = Mapping[str, Any]
 

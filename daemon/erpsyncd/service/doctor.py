@@ -6,12 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ssl import SSLError
+from typing import TYPE_CHECKING
 
-from erpsyncd.domain.examination_ports import ExaminableApi, ExaminableApis, TenantInspector
 from erpsyncd.domain.findings import Finding, Result, finding_from
-from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.domain.items import command
-from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.tenants import ONLINE_KINDS, AuthKind, Credentials, Protocol, Tenant, located
 from erpsyncd.errors import (
     ClockSkewed,
@@ -26,6 +24,11 @@ from erpsyncd.errors import (
 from erpsyncd.service.access import Resolved, resolve_credentials, resolve_proxy
 from erpsyncd.service.checks import ask
 from erpsyncd.service.whereabouts import look_at
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.examination_ports import ExaminableApi, ExaminableApis, TenantInspector
+    from erpsyncd.domain.inspections import ContractReport, Greeting
+    from erpsyncd.domain.proxies import Proxy
 
 _EXPIRES_SOON = timedelta(days=21)
 _MAX_SKEW = timedelta(seconds=60)

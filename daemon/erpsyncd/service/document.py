@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, MAX_URL, ConnectionTemplate
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
@@ -19,7 +20,6 @@ from erpsyncd.domain.input_rules import (
     url_problem,
 )
 from erpsyncd.domain.proxies import distance_problem, proxy_problem
-from erpsyncd.domain.secrets import Template
 from erpsyncd.domain.tenants import (
     AUTH_FIELDS,
     ONLINE_KINDS,
@@ -35,6 +35,9 @@ from erpsyncd.service.document_repeats import repeated
 from erpsyncd.service.document_templates import NAMED, read_blueprints, read_filled
 from erpsyncd.service.formats import Unreadable, read_content
 from erpsyncd.service.tables import TableReader, kind_of
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.secrets import Template
 
 #: What JSON that erpsyncd writes says about itself; a document may say it too.
 KIND, VERSION = "document", 1

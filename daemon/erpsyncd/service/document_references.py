@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from erpsyncd.domain.documents import Document
 from erpsyncd.domain.secrets import Reference, Scheme, Template
 from erpsyncd.errors import ConfigurationError, Problem
 from erpsyncd.files import MAX_PEM_BYTES, FileUnreadable, read_regular_file
-from erpsyncd.service.secrets import SecretResolver
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.documents import Document
+    from erpsyncd.service.secrets import SecretResolver
 
 
 def check_references(document: Document, *, resolver: SecretResolver, resolve: bool) -> None:

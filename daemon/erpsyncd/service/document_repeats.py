@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from erpsyncd.domain.connections import name_variants
-from erpsyncd.domain.documents import DocumentConnection, DocumentTenant
 from erpsyncd.errors import Problem
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.documents import DocumentConnection, DocumentTenant
 
 
 def repeated(tenants: Iterable[DocumentTenant], connections: Sequence[DocumentConnection]) -> Iterator[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from erpsyncd.domain.documents import Document, DocumentTenant
 from erpsyncd.domain.tenants import Protocol
 from erpsyncd.errors import Problem
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.documents import Document, DocumentTenant
 
 #: The vendor's condition: no more than this many calls per second and tenant.
 _VENDOR_RATE = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -18,15 +18,17 @@ from erpsyncd.domain.connections import (
 )
 from erpsyncd.domain.documents import Document, DocumentConnection
 from erpsyncd.domain.drift import OF_THE_WHOLE, DriftKind, KnownDrift
-from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.domain.input_rules import near_miss
-from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.items import command
-from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import Verdict
 from erpsyncd.domain.secrets import Secret, Template
 from erpsyncd.errors import NotAdopted
-from erpsyncd.service.policy import Adopting
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.fingerprints import Fingerprinter
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.ports import PassStore
+    from erpsyncd.service.policy import Adopting
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -6,17 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
 from erpsyncd.domain.connections import DesiredConnection, ErpConnection, ListedConnection, State, StoredConnection
-from erpsyncd.domain.drift import KnownDrift
 from erpsyncd.domain.drift_comparison import Comparison, compare, identity_drift
-from erpsyncd.domain.fingerprints import Fingerprinter
-from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import Outcome, Status, TenantReport
-from erpsyncd.domain.secrets import Template
-from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -27,11 +23,18 @@ from erpsyncd.errors import (
     TenantNotRunning,
     Unauthorized,
 )
-from erpsyncd.service.access import Resolved
 from erpsyncd.service.drift_adopting import DriftAdoption
-from erpsyncd.service.policy import Policy, RunOptions
 from erpsyncd.service.recording import Recorder, not_visited
-from erpsyncd.service.remote import Remote
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.drift import KnownDrift
+    from erpsyncd.domain.fingerprints import Fingerprinter
+    from erpsyncd.domain.ports import PassStore
+    from erpsyncd.domain.secrets import Template
+    from erpsyncd.domain.tenants import Tenant
+    from erpsyncd.service.access import Resolved
+    from erpsyncd.service.policy import Policy, RunOptions
+    from erpsyncd.service.remote import Remote
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,11 +13,13 @@ from erpsyncd.domain.connections import DesiredConnection, State, StoredConnecti
 from erpsyncd.domain.drift import Drift, rebased
 from erpsyncd.domain.drift_comparison import compare
 from erpsyncd.domain.plan import Limits, raise_if_too_much_drift
-from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.tenants import DriftPolicy, Tenant
 from erpsyncd.errors import ConnectionFailed, Unauthorized
-from erpsyncd.service.recording import Recorder
-from erpsyncd.service.remote import Remote
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.ports import PassStore
+    from erpsyncd.service.recording import Recorder
+    from erpsyncd.service.remote import Remote
 
 log = structlog.stdlib.get_logger(__name__)
 

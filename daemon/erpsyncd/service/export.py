@@ -8,14 +8,16 @@ does goes on deleting it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from erpsyncd.domain.documents import Document, DocumentConnection
-from erpsyncd.domain.secrets import Template
 from erpsyncd.service.description import plain, tenant_table
 from erpsyncd.service.document import CONNECTION_KEYS, KIND, VERSION
 from erpsyncd.service.document_templates import NAMED
 from erpsyncd.service.layouts import Entry, Layout, Lists, write_json, write_toml, write_yaml
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.documents import Document, DocumentConnection
+    from erpsyncd.domain.secrets import Template
 
 _WITHHOLDS = (
     "Written by erpsyncd export. Importing it changes nothing.",

@@ -10,14 +10,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
-from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, StoredConnection
 from erpsyncd.domain.lists import ListName, TenantList, find_id, is_outdated, names_in, with_ids
-from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import Status
-from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import (
     ConnectionFailed,
     ConnectorMoved,
@@ -28,9 +26,14 @@ from erpsyncd.errors import (
     TenantNotRunning,
     Unauthorized,
 )
-from erpsyncd.service.policy import Policy
-from erpsyncd.service.recording import Recorder
-from erpsyncd.service.remote import Remote
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, StoredConnection
+    from erpsyncd.domain.ports import PassStore
+    from erpsyncd.domain.tenants import Tenant
+    from erpsyncd.service.policy import Policy
+    from erpsyncd.service.recording import Recorder
+    from erpsyncd.service.remote import Remote
 
 log = structlog.stdlib.get_logger(__name__)
 

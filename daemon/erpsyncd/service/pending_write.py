@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from erpsyncd.domain.careful import Snapshot, Step
-from erpsyncd.domain.connections import StoredConnection
-from erpsyncd.domain.results import ChangeKind
-from erpsyncd.service.recording import Recorder
-from erpsyncd.service.remote import OnSend
+if TYPE_CHECKING:
+    from erpsyncd.domain.careful import Snapshot, Step
+    from erpsyncd.domain.connections import StoredConnection
+    from erpsyncd.domain.results import ChangeKind
+    from erpsyncd.service.recording import Recorder
+    from erpsyncd.service.remote import OnSend
 
 
 @dataclass

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
+from typing import TYPE_CHECKING
 
 from erpsyncd.domain.plan import Limits
 from erpsyncd.domain.selection import Selection
-from erpsyncd.domain.tenants import Tenant
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.tenants import Tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,17 +10,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from erpsyncd.domain.items import command
-from erpsyncd.domain.ports import TenantApi, TenantApis
-from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.sessions import LOGIN_OPERATIONS
 from erpsyncd.domain.tenants import Credentials, Tenant, TenantSpec, located
 from erpsyncd.errors import ConfigurationError, ConnectionFailed, DaemonError, RemoteError, Unauthorized
 from erpsyncd.service.access import resolve_access
 from erpsyncd.service.checks import ask
-from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.service.whereabouts import look_at
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.ports import TenantApi, TenantApis
+    from erpsyncd.domain.proxies import Proxy
+    from erpsyncd.service.secrets import SecretResolver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

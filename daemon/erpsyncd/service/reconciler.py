@@ -9,14 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
+from typing import TYPE_CHECKING
 
 import structlog
 
-from erpsyncd.domain.intents import Lease, Uptime
-from erpsyncd.domain.ports import PassStore, Progress, TenantApi, TenantApis
 from erpsyncd.domain.results import RunReport, TenantReport
-from erpsyncd.domain.tenants import Tenant
-from erpsyncd.domain.watching import RunWatcher
 from erpsyncd.errors import (
     ConfigurationError,
     Crashed,
@@ -35,11 +32,17 @@ from erpsyncd.service.drift_look import DriftLook
 from erpsyncd.service.policy import Policy, RunOptions, concerns
 from erpsyncd.service.recording import Recorder, Unwatched, not_visited
 from erpsyncd.service.remote import LeaseHolder, Remote
-from erpsyncd.service.secrets import SecretResolver
 from erpsyncd.service.sessions import recalled
 from erpsyncd.service.tenant_pass import TenantPass
 from erpsyncd.service.watching import watched
 from erpsyncd.service.whereabouts import find_whereabouts, raise_if_parked
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease, Uptime
+    from erpsyncd.domain.ports import PassStore, Progress, TenantApi, TenantApis
+    from erpsyncd.domain.tenants import Tenant
+    from erpsyncd.domain.watching import RunWatcher
+    from erpsyncd.service.secrets import SecretResolver
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
-from erpsyncd.domain.careful import Snapshot, Step
 from erpsyncd.domain.connections import State, StoredConnection
 from erpsyncd.domain.intents import Lease, Moment, Uptime
-from erpsyncd.domain.ports import PassStore, Progress
 from erpsyncd.domain.results import APPLIED, ChangeKind, Check, Outcome, Status, TenantReport, Verdict
-from erpsyncd.domain.tenants import Tenant
-from erpsyncd.errors import DaemonError, TenantLeased, TenantNotRunning, TenantParked
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.careful import Snapshot, Step
+    from erpsyncd.domain.ports import PassStore, Progress
+    from erpsyncd.domain.tenants import Tenant
+    from erpsyncd.errors import DaemonError, TenantLeased, TenantNotRunning, TenantParked
 
 log = structlog.stdlib.get_logger(__name__)
 

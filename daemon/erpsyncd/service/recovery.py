@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
 from erpsyncd.domain.connections import ConnectionRowId, ErpConnection, State, StoredConnection
-from erpsyncd.domain.intents import Intent
 from erpsyncd.domain.items import command
 from erpsyncd.domain.results import ChangeKind, Outcome, Status, Verdict
 from erpsyncd.errors import ConnectionFailed, NotTried, TenantNotRunning, Unauthorized
-from erpsyncd.service.recording import Recorder
-from erpsyncd.service.remote import Remote
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Intent
+    from erpsyncd.service.recording import Recorder
+    from erpsyncd.service.remote import Remote
 
 log = structlog.stdlib.get_logger(__name__)
 

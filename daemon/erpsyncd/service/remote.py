@@ -7,15 +7,10 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from erpsyncd.domain.connections import ConnectionSpec, ErpConnection, ListedConnection, is_owned, name_variants
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.lists import ListItem, ListName
 from erpsyncd.domain.plan import candidates, is_twin
-from erpsyncd.domain.ports import BeforeSend, PassStore, StillAllowed, TenantApi
-from erpsyncd.domain.results import PluginResponse
-from erpsyncd.domain.secrets import Secret
 from erpsyncd.errors import (
     DaemonError,
     MalformedResponse,
@@ -27,7 +22,14 @@ from erpsyncd.errors import (
     TenantNotRunning,
     Unauthorized,
 )
-from erpsyncd.service.policy import Policy
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.lists import ListItem, ListName
+    from erpsyncd.domain.ports import BeforeSend, PassStore, StillAllowed, TenantApi
+    from erpsyncd.domain.results import PluginResponse
+    from erpsyncd.domain.secrets import Secret
+    from erpsyncd.service.policy import Policy
 
 T = TypeVar("T")
 OnSend: TypeAlias = Callable[[], Awaitable[None]]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from erpsyncd.domain.fingerprints import Fingerprinter
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.sessions import KeptSession, SessionMemory, is_worth_keeping
-from erpsyncd.domain.tenants import Credentials, Tenant
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.fingerprints import Fingerprinter
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.ports import PassStore
+    from erpsyncd.domain.tenants import Credentials, Tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,10 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from erpsyncd.domain.results import RunReport
+if TYPE_CHECKING:
+    from erpsyncd.domain.results import RunReport
 
 
 @contextmanager

@@ -8,15 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from random import Random
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from erpsyncd.domain.connections import MAX_CONFIG_VALUE, ConnectionRowId, DesiredConnection, State, StoredConnection
-from erpsyncd.domain.intents import Intent
 from erpsyncd.domain.plan import Change, raise_if_unsafe
-from erpsyncd.domain.ports import PassStore
 from erpsyncd.domain.results import APPLIED, ChangeKind, Outcome, Status, TenantReport
 from erpsyncd.domain.secrets import not_known, withheld_names
-from erpsyncd.domain.tenants import Tenant
 from erpsyncd.errors import (
     ConnectionFailed,
     SecretMissing,
@@ -27,16 +24,21 @@ from erpsyncd.errors import (
     Unauthorized,
     UnsafePlan,
 )
-from erpsyncd.service.access import Resolved
 from erpsyncd.service.careful_saves import CarefulSaves
 from erpsyncd.service.checks import Checks
 from erpsyncd.service.connection_pass import ConnectionPass
 from erpsyncd.service.enforcement import Enforcement
 from erpsyncd.service.names import Names
-from erpsyncd.service.policy import Policy, RunOptions
-from erpsyncd.service.recording import Recorder
 from erpsyncd.service.recovery import Recovery
-from erpsyncd.service.remote import Remote
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Intent
+    from erpsyncd.domain.ports import PassStore
+    from erpsyncd.domain.tenants import Tenant
+    from erpsyncd.service.access import Resolved
+    from erpsyncd.service.policy import Policy, RunOptions
+    from erpsyncd.service.recording import Recorder
+    from erpsyncd.service.remote import Remote
 
 T = TypeVar("T")
 

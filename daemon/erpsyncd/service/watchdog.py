@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from erpsyncd.errors import DaemonError
-from erpsyncd.service.notify import Notifier
+
+if TYPE_CHECKING:
+    from erpsyncd.service.notify import Notifier
 
 #: The name of the job.
 WATCHDOG = "watchdog"

@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
-from erpsyncd.domain.results import RunReport
 from erpsyncd.domain.watching import FinishedRun, RunWatcher, StartedRun
 from erpsyncd.errors import Crashed, DaemonError, RunInterrupted
-from erpsyncd.service.policy import RunOptions
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.results import RunReport
+    from erpsyncd.service.policy import RunOptions
 
 log = structlog.stdlib.get_logger(__name__)
 

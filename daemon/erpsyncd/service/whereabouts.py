@@ -7,16 +7,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.ports import PassStore
-from erpsyncd.domain.proxies import Proxy
-from erpsyncd.domain.state_ports import TenantStates
 from erpsyncd.domain.tenant_states import ReportedState, for_operators, good_until
-from erpsyncd.domain.tenants import Tenant, TenantSpec
 from erpsyncd.errors import Effect, RemoteError, RemoteNotFound, TenantNotRunning, UntrustedAddress
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.ports import PassStore
+    from erpsyncd.domain.proxies import Proxy
+    from erpsyncd.domain.state_ports import TenantStates
+    from erpsyncd.domain.tenants import Tenant, TenantSpec
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
 from erpsyncd.domain.explanations import without_changes
-from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.results import HAS_CONNECTIONS, Check
 from erpsyncd.store import leases
 from erpsyncd.store.columns import storable, storable_value
-from erpsyncd.store.rows import Values
 from erpsyncd.store.tables import changes, checks, tenants
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.store.rows import Values
 
 
 def record_check(connection: Connection, lease: Lease, *, run_id: int, check: Check) -> bool:

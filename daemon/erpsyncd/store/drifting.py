@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select, update
 
 from erpsyncd.domain.connections import ConnectionRowId, FieldValue, State, StoredConnection
 from erpsyncd.domain.drift import Decision, DecisionKind, Drift, DriftKind, KnownDrift, drift_in_words
-from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.results import Outcome, Status, Verdict
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.store import leases
 from erpsyncd.store.columns import storable
 from erpsyncd.store.due import chunks
 from erpsyncd.store.rows import Values, select_connections
 from erpsyncd.store.tables import NOT_IN_SYNC, connections, drift_decisions, drifts, tenants
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.tenants import TenantId
 
 #: What is compared: all that stands in a tenant as we pushed it, and what waits to be pushed anew.
 _COMPARED = (State.IN_SYNC, State.DRIFTED, State.PENDING, State.FAILED, State.INCOMPLETE)

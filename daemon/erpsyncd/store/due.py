@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, func, or_, select
 
@@ -18,10 +18,7 @@ from erpsyncd.domain.careful import Step
 from erpsyncd.domain.connections import HELD_BACK, ConnectionRowId, Owned, State
 from erpsyncd.domain.intents import Intent, Moment, Uptime
 from erpsyncd.domain.results import ChangeKind
-from erpsyncd.domain.secrets import Reference
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.store.rows import select_connections
-from erpsyncd.store.sealing import Sealer
 from erpsyncd.store.snapshots import read_snapshot
 from erpsyncd.store.tables import (
     NOT_IN_SYNC,
@@ -32,6 +29,11 @@ from erpsyncd.store.tables import (
     secret_references,
     tenants,
 )
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.secrets import Reference
+    from erpsyncd.domain.tenants import TenantId
+    from erpsyncd.store.sealing import Sealer
 
 T = TypeVar("T")
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import Connection, insert, select, update
 
-from erpsyncd.domain.results import Outcome, RunReport
 from erpsyncd.store.columns import storable
 from erpsyncd.store.rows import Values, inserted_id
 from erpsyncd.store.tables import outcomes, runs
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.results import Outcome, RunReport
 
 #: `runs.status` of a run whose process died; the other words are `RunStatus`.
 INTERRUPTED = "interrupted"

@@ -7,19 +7,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
-from erpsyncd.domain.careful import Step
 from erpsyncd.domain.connections import State, StoredConnection
-from erpsyncd.domain.intents import Lease, Moment
-from erpsyncd.domain.results import ChangeKind
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import NotTried
 from erpsyncd.store import leases
 from erpsyncd.store.rows import Values, inserted_id
-from erpsyncd.store.sealing import StoredTemplate
 from erpsyncd.store.tables import connections, intents, listings
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.careful import Step
+    from erpsyncd.domain.intents import Lease, Moment
+    from erpsyncd.domain.results import ChangeKind
+    from erpsyncd.domain.tenants import TenantId
+    from erpsyncd.store.sealing import StoredTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal, or_, select, update
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.tenant_states import ReportedState
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import LeaseLost, TenantLeased
 from erpsyncd.store.columns import UtcDateTime
 from erpsyncd.store.tables import NOT_IN_SYNC, connections, tenants
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.tenant_states import ReportedState
+    from erpsyncd.domain.tenants import TenantId
 
 
 def claim(connection: Connection, tenant_id: TenantId, *, owner: str, now: datetime, seconds: float) -> Lease | None:

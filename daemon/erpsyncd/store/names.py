@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
-from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.lists import ListItem, ListName, NamedConnection, TenantList
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.store import leases
 from erpsyncd.store.due import RIPENS_ON_CHANGE, chunks
 from erpsyncd.store.rows import Values, read_names
 from erpsyncd.store.tables import connections, tenant_lists
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.tenants import TenantId
 
 #: Written as in the index that has to be used: a tenant without names must not cost the reading of its connections.
 _NAMED = connections.c.names.is_not(None)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from erpsyncd.domain.connections import ConnectionRowId, StoredConnection
-from erpsyncd.domain.documents import Document
-from erpsyncd.domain.drift import Drift, KnownDrift
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.results import Verdict
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.store import drifting
 from erpsyncd.store.rows import read_connection
 from erpsyncd.store.transactions import Transactions
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.connections import ConnectionRowId, StoredConnection
+    from erpsyncd.domain.documents import Document
+    from erpsyncd.domain.drift import Drift, KnownDrift
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.results import Verdict
+    from erpsyncd.domain.tenants import TenantId
 
 
 class LookOperations(Transactions):

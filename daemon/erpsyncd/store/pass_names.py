@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from erpsyncd.domain.connections import ConnectionRowId, StoredConnection
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.lists import NamedConnection, TenantList
-from erpsyncd.domain.tenants import TenantId
+from typing import TYPE_CHECKING
+
 from erpsyncd.store import names
 from erpsyncd.store.transactions import Transactions
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.connections import ConnectionRowId, StoredConnection
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.lists import NamedConnection, TenantList
+    from erpsyncd.domain.tenants import TenantId
 
 
 class NameOperations(Transactions):

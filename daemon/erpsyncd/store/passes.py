@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, literal, select
 
-from erpsyncd.domain.careful import Snapshot, Step
-from erpsyncd.domain.connections import Owned, StoredConnection
-from erpsyncd.domain.documents import Document
-from erpsyncd.domain.fingerprints import Fingerprinter
-from erpsyncd.domain.intents import Intent, Lease, Moment
-from erpsyncd.domain.results import ChangeKind, Check, Outcome, RunReport, Verdict
-from erpsyncd.domain.secrets import Reference
-from erpsyncd.domain.sessions import KeptSession
-from erpsyncd.domain.tenant_states import ReportedState
-from erpsyncd.domain.tenants import Tenant, TenantId
 from erpsyncd.store import check_rows, due, history, intent_rows, leases, references, settling, syncing
 from erpsyncd.store.intent_rows import Opening
 from erpsyncd.store.pass_looks import LookOperations
@@ -27,6 +17,18 @@ from erpsyncd.store.schema import refuse_if_not_current
 from erpsyncd.store.sessions import remember_session
 from erpsyncd.store.settling import Settlement
 from erpsyncd.store.snapshots import write_snapshot
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.careful import Snapshot, Step
+    from erpsyncd.domain.connections import Owned, StoredConnection
+    from erpsyncd.domain.documents import Document
+    from erpsyncd.domain.fingerprints import Fingerprinter
+    from erpsyncd.domain.intents import Intent, Lease, Moment
+    from erpsyncd.domain.results import ChangeKind, Check, Outcome, RunReport, Verdict
+    from erpsyncd.domain.secrets import Reference
+    from erpsyncd.domain.sessions import KeptSession
+    from erpsyncd.domain.tenant_states import ReportedState
+    from erpsyncd.domain.tenants import Tenant, TenantId
 
 
 class PassOperations(NameOperations, LookOperations):

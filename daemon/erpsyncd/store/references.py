@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, exists, select, update
 
 from erpsyncd.domain.connections import State
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.secrets import Reference
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.store import leases
 from erpsyncd.store.due import RIPENS_ON_CHANGE, chunks
 from erpsyncd.store.rows import read_reference
 from erpsyncd.store.tables import connection_references, connections, secret_references
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.secrets import Reference
+    from erpsyncd.domain.tenants import TenantId
 
 #: What a missing secret makes due. What failed already is tried again by its own backoff.
 _RIPENS_ON_LOSS = tuple(state for state in RIPENS_ON_CHANGE if state is not State.FAILED)

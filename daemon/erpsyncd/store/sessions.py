@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row
 
-from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.secrets import Secret, Template
 from erpsyncd.domain.sessions import KeptSession, OpenSession
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.store import leases
 from erpsyncd.store.sealing import Place, Sealer, TemplateReader
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.tenants import TenantId
 
 #: What a tenant without one has.
 NO_SESSION: dict[str, Any] = {"session": None, "session_auth": None, "session_until": None}

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Update, bindparam, delete, select, update
 
 from erpsyncd.domain.connections import ConnectionRowId, State, StoredConnection
-from erpsyncd.domain.intents import Lease
 from erpsyncd.domain.results import APPLIED, Outcome, Verdict
 from erpsyncd.store import drifting, leases, syncing
 from erpsyncd.store.history import insert_outcomes
 from erpsyncd.store.rows import Values, incomplete_values
 from erpsyncd.store.tables import connections, intents
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
 
 #: States that say there is nothing left to complain about.
 _CONTENT = (State.IN_SYNC, State.DELETED)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from erpsyncd.domain.careful import Snapshot
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionSpec
 from erpsyncd.domain.secrets import Secret
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.errors import ConfigurationError, StoreError
 from erpsyncd.store.sealing import Sealer, StoredTemplate, snapshot_of
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.tenants import TenantId
 
 _ACCESS = ("user_group_access_ids", "associate_access_ids")
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from erpsyncd.domain.intents import Lease
-from erpsyncd.domain.tenants import TenantId
 from erpsyncd.store import leases
 from erpsyncd.store.tables import tenants
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.tenants import TenantId
 
 #: Noted once: a tenant's row is not written with every save.
 _NOTED = (

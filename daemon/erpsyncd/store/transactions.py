@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
 
-from erpsyncd.domain.intents import Lease
-from erpsyncd.store.database import Database
-from erpsyncd.store.sealing import Sealer
-from erpsyncd.store.vault import Vault
 from erpsyncd.store.writer import GroupCommitWriter, limit_idling
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.intents import Lease
+    from erpsyncd.store.database import Database
+    from erpsyncd.store.sealing import Sealer
+    from erpsyncd.store.vault import Vault
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -14,11 +15,13 @@ from sqlalchemy.exc import IntegrityError
 from erpsyncd.domain.fingerprints import Fingerprinter
 from erpsyncd.errors import ConfigurationError
 from erpsyncd.files import is_missing
-from erpsyncd.store.database import Database
 from erpsyncd.store.keys import KEY_FILE, KeyRing, create_key_file, read_key_ring
 from erpsyncd.store.schema import emptied
 from erpsyncd.store.sealing import FINGERPRINT_KEY, Sealer
 from erpsyncd.store.tables import store_metadata
+
+if TYPE_CHECKING:
+    from erpsyncd.store.database import Database
 
 _FINGERPRINT_KEY_BYTES = 32
 

@@ -16,14 +16,16 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 
-from erpsyncd.domain.watching import CommitWatcher
 from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
 from erpsyncd.store import leases
-from erpsyncd.store.database import Database
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.watching import CommitWatcher
+    from erpsyncd.store.database import Database
 
 T = TypeVar("T")
 Item = TypeVar("Item")
