@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from erpsyncd.domain.items import command
-from erpsyncd.domain.proxies import Proxy, parse_proxy
 from erpsyncd.domain.secrets import Reference, Secret, not_known, withheld_names
 from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials, TenantSpec
 from erpsyncd.errors import ConfigurationError, SecretMissing, SecretUnknown, Unauthorized
 
 if TYPE_CHECKING:
+    from erpsyncd.domain.proxies import Proxy
     from erpsyncd.service.secrets import SecretResolver
 
 
@@ -58,6 +58,8 @@ def resolve_proxy(tenant: TenantSpec, resolved: Resolved) -> Proxy | None:
     """
     if tenant.proxy is None:
         return None
+    from erpsyncd.domain.proxies import parse_proxy  # noqa: PLC0415 -- few tenants are behind one
+
     try:
         return parse_proxy(tenant.proxy).resolve(resolved.values)
     except KeyError as exc:

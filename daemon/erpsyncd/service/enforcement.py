@@ -11,7 +11,6 @@ import structlog
 
 from erpsyncd.domain.connections import DesiredConnection, State, StoredConnection
 from erpsyncd.domain.drift import Drift, rebased
-from erpsyncd.domain.drift_comparison import compare
 from erpsyncd.domain.plan import Limits, raise_if_too_much_drift
 from erpsyncd.domain.tenants import DriftPolicy, Tenant
 from erpsyncd.errors import ConnectionFailed, Unauthorized
@@ -84,6 +83,8 @@ class Enforcement:
 
         What cannot be read is looked at by the next look; a value that comes back is known then.
         """
+        from erpsyncd.domain.drift_comparison import compare  # noqa: PLC0415 -- few passes push over a drift
+
         number = desired.stored.erp_connection_id
         assert number is not None, "it was updated"
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,8 @@ class Names:
     recorder: Recorder
     policy: Policy
     now: Callable[[], datetime]
-    _lists: dict[ListName, TenantList] | None = field(default=None, init=False)
+    kept: InitVar[tuple[TenantList, ...]]
+    _lists: dict[ListName, TenantList] = field(init=False)
     """As they were kept, then as this pass has read them."""
 
     _read: set[ListName] = field(default_factory=set, init=False)
@@ -58,6 +59,9 @@ class Names:
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
     _recording: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
+    def __post_init__(self, kept: tuple[TenantList, ...]) -> None:
+        self._lists = {listed.name: listed for listed in kept}
+
     async def refresh(self) -> frozenset[ConnectionRowId]:
         """Read again what was kept for too long; make due, and return, whose names stand for something else now.
 
@@ -65,7 +69,7 @@ class Names:
         nobody else's: what is kept is kept.
         """
         outdated: set[ConnectionRowId] = set()
-        kept = await self._known()
+        kept = self._lists
         old = [name for name, listed in kept.items() if not self._is_fresh(listed)]
         if old and not await self.store.has_names(self.tenant.id):
             if self.recorder.lease is not None:
@@ -119,7 +123,7 @@ class Names:
 
     async def _find(self, name: ListName, wanted: str) -> int:
         """Look a name up; where what was kept does not have it, or has it twice, in what is read now."""
-        listed = (await self._known()).get(name)
+        listed = self._lists.get(name)
         if listed is not None and (name in self._read or self._is_fresh(listed)):
             try:
                 return find_id(wanted, listed)
@@ -127,12 +131,7 @@ class Names:
                 if name in self._read:
                     raise
         await self._read_again(name)
-        return find_id(wanted, (await self._known())[name])
-
-    async def _known(self) -> dict[ListName, TenantList]:
-        if self._lists is None:
-            self._lists = {listed.name: listed for listed in await self.store.tenant_lists(self.tenant.id)}
-        return self._lists
+        return find_id(wanted, self._lists[name])
 
     def _is_fresh(self, listed: TenantList) -> bool:
         """Whether a list was read not long ago; one that was read in the future was read by a wrong clock."""
@@ -151,7 +150,7 @@ class Names:
             except (ConnectionFailed, Unauthorized) as exc:
                 self._errors[name] = exc
                 raise
-            lists = await self._known()
+            lists = self._lists
             before, lists[name] = lists.get(name), TenantList(name=name, items=items, read_at=self.now())
             self._read.add(name)
             changed = before is not None and frozenset(before.items) != frozenset(items)

@@ -28,7 +28,6 @@ from erpsyncd.errors import (
 )
 from erpsyncd.service.access import Resolved, refused_before, resolve_credentials, resolve_proxy
 from erpsyncd.service.clocks import boot_seconds
-from erpsyncd.service.drift_look import DriftLook
 from erpsyncd.service.policy import Policy, RunOptions, concerns
 from erpsyncd.service.recording import Recorder, Unwatched, not_visited
 from erpsyncd.service.remote import LeaseHolder, Remote
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from erpsyncd.domain.ports import PassStore, Progress, TenantApi, TenantApis
     from erpsyncd.domain.tenants import Tenant
     from erpsyncd.domain.watching import RunWatcher
+    from erpsyncd.service.drift_look import DriftLook
     from erpsyncd.service.secrets import SecretResolver
 
 log = structlog.stdlib.get_logger(__name__)
@@ -257,6 +257,8 @@ class Reconciler:
         self, tenant: Tenant, remote: Remote, recorder: Recorder, resolved: Resolved, options: RunOptions
     ) -> TenantPass | DriftLook:
         if options.only_drift:
+            from erpsyncd.service.drift_look import DriftLook  # noqa: PLC0415 -- few passes are looks
+
             return DriftLook(
                 tenant=tenant,
                 store=self.store,
@@ -295,7 +297,7 @@ class Reconciler:
         """Resolve each distinct reference once; make due what uses a changed one."""
         known = await self.store.references(tenant.id)
         wanted = frozenset(known).union(*(value.references for value in tenant.spec.templates.values()))
-        values, reasons = await asyncio.to_thread(self.resolver.resolve, wanted)
+        values, reasons = await asyncio.to_thread(self.resolver.resolve, wanted) if wanted else ({}, {})
         fingerprints = {
             reference: self.store.fingerprinter.of_text("reference", values[reference].reveal())
             for reference in known

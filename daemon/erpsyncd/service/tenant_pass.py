@@ -1,4 +1,7 @@
-"""One pass over one tenant, step by step as in design.md §3."""
+"""One pass over one tenant, step by step as in design.md §3.
+
+Most passes find nothing to do. What the steps are made of is imported by the first one that has something.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,17 @@ from erpsyncd.errors import (
     Unauthorized,
     UnsafePlan,
 )
-from erpsyncd.service.careful_saves import CarefulSaves
-from erpsyncd.service.checks import Checks
-from erpsyncd.service.connection_pass import ConnectionPass
 from erpsyncd.service.enforcement import Enforcement
-from erpsyncd.service.names import Names
-from erpsyncd.service.recovery import Recovery
 
 if TYPE_CHECKING:
     from erpsyncd.domain.intents import Intent
+    from erpsyncd.domain.lists import TenantList
     from erpsyncd.domain.ports import PassStore
     from erpsyncd.domain.tenants import Tenant
     from erpsyncd.service.access import Resolved
+    from erpsyncd.service.careful_saves import CarefulSaves
+    from erpsyncd.service.checks import Checks
+    from erpsyncd.service.names import Names
     from erpsyncd.service.policy import Policy, RunOptions
     from erpsyncd.service.recording import Recorder
     from erpsyncd.service.remote import Remote
@@ -60,6 +62,9 @@ class TenantPass:
     _unsafe: UnsafePlan | None = field(default=None, init=False)
     _check_failed: bool = field(default=False, init=False)
     _due_in_sync: int = field(default=0, init=False)
+    _lists: tuple[TenantList, ...] = field(default=(), init=False)
+    """The tenant's lists as they were kept."""
+
     _begun: dict[ConnectionRowId, Intent] = field(default_factory=dict, init=False)
     """Careful saves that an earlier pass has begun."""
 
@@ -70,7 +75,8 @@ class TenantPass:
         """Recover, plan, gate, apply, sync, check."""
         if not self.options.only_checks:
             waiting = await self._recover()
-            due = await self._due(waiting, await self._names.refresh())
+            self._lists = await self.store.tenant_lists(self.tenant.id)
+            due = await self._due(waiting, await self._names.refresh() if self._lists else frozenset())
             try:
                 await self._reconcile(due)
             except UnsafePlan as exc:
@@ -97,6 +103,8 @@ class TenantPass:
                 if self._selects(owners[row_id]):
                     self.recorder.report(self._unsettled(owners[row_id]))
             return frozenset(unsettled)
+        from erpsyncd.service.recovery import Recovery  # noqa: PLC0415 -- see the module's docstring
+
         recovery = Recovery(
             tenant=self.tenant.name,
             remote=self.remote,
@@ -127,8 +135,11 @@ class TenantPass:
 
     @cached_property
     def _names(self) -> Names:
+        from erpsyncd.service.names import Names  # noqa: PLC0415 -- see the module's docstring
+
         return Names(
             tenant=self.tenant,
+            kept=self._lists,
             store=self.store,
             remote=self.remote,
             recorder=self.recorder,
@@ -143,6 +154,8 @@ class TenantPass:
         """Deletes first: they are gated before any write, and a name must be free before it is used again."""
         if not due:
             return
+        from erpsyncd.service.connection_pass import ConnectionPass  # noqa: PLC0415 -- see the module's docstring
+
         one = ConnectionPass(
             tenant=self.tenant.name,
             remote=self.remote,
@@ -180,6 +193,8 @@ class TenantPass:
         await self._each((row for row in due if row.present), converge)
 
     def _careful_saves(self) -> CarefulSaves:
+        from erpsyncd.service.careful_saves import CarefulSaves  # noqa: PLC0415 -- see the module's docstring
+
         return CarefulSaves(
             tenant=self.tenant.name,
             remote=self.remote,
@@ -251,13 +266,16 @@ class TenantPass:
 
     async def _sync_all(self) -> None:
         """Let the sync engine work where that is wanted, before the check. A plan that was refused starts nothing."""
-        if self.options.dry_run or self._unsafe is not None:
+        wanted = self.tenant.spec.sync_all_after_save
+        if self.options.dry_run or self._unsafe is not None or not wanted:
             return
         if await self._checks.sync_all_is_due(touched=self._touched, whole=self._whole):
             await self._checks.sync_all()
 
     @property
     def _checks(self) -> Checks:
+        from erpsyncd.service.checks import Checks  # noqa: PLC0415 -- see the module's docstring
+
         return Checks(
             tenant=self.tenant,
             store=self.store,

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, func, or_, select
 
-from erpsyncd.domain.careful import Step
 from erpsyncd.domain.connections import HELD_BACK, ConnectionRowId, Owned, State
 from erpsyncd.domain.intents import Intent, Moment, Uptime
 from erpsyncd.domain.results import ChangeKind
 from erpsyncd.store.rows import select_connections
-from erpsyncd.store.snapshots import read_snapshot
 from erpsyncd.store.tables import (
     NOT_IN_SYNC,
     connection_references,
@@ -147,6 +145,11 @@ def in_sync_count(connection: Connection, tenant_id: TenantId) -> int:
 def open_intents(connection: Connection, tenant_id: TenantId, sealer: Sealer) -> tuple[Intent, ...]:
     """Return the intents that nobody settled, oldest first."""
     rows = connection.execute(_OPEN_INTENTS, {"of_tenant": tenant_id}).all()
+    if not rows:
+        return ()
+    from erpsyncd.domain.careful import Step  # noqa: PLC0415 -- what is open is rare
+    from erpsyncd.store.snapshots import read_snapshot  # noqa: PLC0415 -- as above
+
     wanted = {row.listing_id for row in rows} - {None}
     seen: dict[int | None, frozenset[int]] = {None: frozenset()}
     for chunk in chunks(sorted(wanted)):
