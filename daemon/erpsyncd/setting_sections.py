@@ -305,19 +305,33 @@ class Settings(Sections):
 
 
 @cache
-def _hints() -> dict[str, Any]:
-    """Return each setting (`section.key`) with its annotation, in the order of the file."""
-    sections = get_type_hints(Sections)
-    return {
-        f"{section.name}.{key}": hint
-        for section in fields(Sections)
-        for key, hint in get_type_hints(sections[section.name], include_extras=True).items()
-    }
+def setting_names() -> tuple[str, ...]:
+    """Return the name of each setting (`section.key`), in the order of the file."""
+    default = Sections()
+    return tuple(
+        f"{section.name}.{key.name}" for section in fields(default) for key in fields(getattr(default, section.name))
+    )
+
+
+@cache
+def _hints_of(section: str) -> dict[str, Any]:
+    """Return each key of a section with its annotation. Most starts give some settings, and none gives them all."""
+    return get_type_hints(type(getattr(Sections(), section)), include_extras=True)
+
+
+def _hint(setting: str) -> Any:
+    section, _, key = setting.partition(".")
+    return _hints_of(section)[key]
+
+
+def setting_type(setting: str) -> Any:
+    """Return the type of a setting."""
+    return bare_type(_hint(setting))
 
 
 def setting_types() -> dict[str, Any]:
     """Return each setting (`section.key`) with its type, in the order of the file."""
-    return {setting: bare_type(hint) for setting, hint in _hints().items()}
+    return {setting: setting_type(setting) for setting in setting_names()}
 
 
 def read_setting(setting: str, value: object) -> object:
@@ -326,7 +340,7 @@ def read_setting(setting: str, value: object) -> object:
     Raises:
         ValueError: it is no such value; the message says what it must be, and does not repeat it.
     """
-    return read_as(_hints()[setting], value)
+    return read_as(_hint(setting), value)
 
 
 def environment_name(setting: str) -> str:

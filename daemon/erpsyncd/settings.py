@@ -26,7 +26,8 @@ from erpsyncd.setting_sections import (
     Settings,
     environment_name,
     read_setting,
-    setting_types,
+    setting_names,
+    setting_type,
 )
 
 __all__ = ["DEFAULT_FILE", "Settings", "load_settings"]
@@ -127,7 +128,7 @@ def _add_file(given: _Given, file: Path) -> None:
         raise ConfigurationError(f"the configuration file {file} is not UTF-8") from exc
     except (ValueError, RecursionError) as exc:
         raise ConfigurationError(f"the configuration file {file} is not valid TOML: {exc}") from exc
-    settings = setting_types()
+    settings = setting_names()
     sections = {section.name for section in fields(Sections)}
     for section, table in document.items():
         if section not in sections:
@@ -149,12 +150,12 @@ def _add_file(given: _Given, file: Path) -> None:
 def _alike(setting: str) -> str:
     """Suggest the same key of another section, else what looks similar."""
     key = setting.partition(".")[2]
-    elsewhere = [known for known in setting_types() if known.endswith(f".{key}")]
-    return f'; did you mean "{elsewhere[0]}"?' if elsewhere else near_miss(setting, setting_types())
+    elsewhere = [known for known in setting_names() if known.endswith(f".{key}")]
+    return f'; did you mean "{elsewhere[0]}"?' if elsewhere else near_miss(setting, setting_names())
 
 
 def _add_environment(given: _Given, environ: Mapping[str, str]) -> None:
-    names = {environment_name(setting): setting for setting in setting_types()}
+    names = {environment_name(setting): setting for setting in setting_names()}
     for name in sorted(environ):
         if not name.startswith(ENVIRONMENT_PREFIX):
             continue
@@ -166,7 +167,7 @@ def _add_environment(given: _Given, environ: Mapping[str, str]) -> None:
 
 def _add_overrides(given: _Given, overrides: Mapping[str, object]) -> None:
     for setting, value in overrides.items():
-        if setting not in setting_types():
+        if setting not in setting_names():
             given.problems.append(f"command line: {setting}: there is no setting of this name{_alike(setting)}")
         elif value is not None:
             text = _from_text(setting, value) if isinstance(value, str) else value
@@ -175,7 +176,7 @@ def _add_overrides(given: _Given, overrides: Mapping[str, object]) -> None:
 
 def _from_text(setting: str, text: str) -> object:
     """Return the value that a text from outside a file stands for; what is no such value stays a text."""
-    wanted = setting_types()[setting]
+    wanted = setting_type(setting)
     if wanted is bool:
         return _WORDS.get(text.strip().lower(), text)
     if wanted is int and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from erpsyncd.domain.proxies import Proxy, ProxyAddress
 from erpsyncd.domain.tenants import Protocol, TenantSpec
 from erpsyncd.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from erpsyncd.domain.proxies import Proxy, ProxyAddress
 
 
 def check_base_url(tenant: str, setting: str, url: str) -> None:

@@ -8,7 +8,6 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, insert, or_, 
 from sqlalchemy.exc import IntegrityError
 
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
-from erpsyncd.domain.lists import ListItem, ListName, NamedConnection, TenantList
 from erpsyncd.store import leases
 from erpsyncd.store.due import RIPENS_ON_CHANGE, chunks
 from erpsyncd.store.rows import Values, read_names
@@ -16,6 +15,7 @@ from erpsyncd.store.tables import connections, tenant_lists
 
 if TYPE_CHECKING:
     from erpsyncd.domain.intents import Lease
+    from erpsyncd.domain.lists import NamedConnection, TenantList
     from erpsyncd.domain.tenants import TenantId
 
 #: Written as in the index that has to be used: a tenant without names must not cost the reading of its connections.
@@ -27,7 +27,11 @@ _KEPT = select(tenant_lists).where(tenant_lists.c.tenant_id == bindparam("of_ten
 
 def read_lists(connection: Connection, tenant_id: TenantId) -> tuple[TenantList, ...]:
     """Return the lists of a tenant that were kept."""
-    rows = connection.execute(_KEPT, {"of_tenant": tenant_id})
+    rows = connection.execute(_KEPT, {"of_tenant": tenant_id}).all()
+    if not rows:
+        return ()
+    from erpsyncd.domain.lists import ListItem, ListName, TenantList  # noqa: PLC0415 -- few tenants have any
+
     return tuple(
         TenantList(
             name=ListName(row.name),
@@ -84,6 +88,8 @@ def has_names(connection: Connection, tenant_id: TenantId) -> bool:
 
 def named_connections(connection: Connection, tenant_id: TenantId) -> tuple[NamedConnection, ...]:
     """Return the connections with names that a changed list may make due."""
+    from erpsyncd.domain.lists import NamedConnection  # noqa: PLC0415 -- as above
+
     query = select(connections).where(
         connections.c.tenant_id == tenant_id,
         _NAMED,

@@ -16,7 +16,6 @@ from erpsyncd.store.rows import read_connection, read_tenant, select_tenants
 from erpsyncd.store.schema import refuse_if_not_current
 from erpsyncd.store.sessions import remember_session
 from erpsyncd.store.settling import Settlement
-from erpsyncd.store.snapshots import write_snapshot
 
 if TYPE_CHECKING:
     from erpsyncd.domain.careful import Snapshot, Step
@@ -199,6 +198,8 @@ class PassOperations(NameOperations, LookOperations):
         """
         careful: dict[str, Any] = {}
         if step is not None:
+            from erpsyncd.store.snapshots import write_snapshot  # noqa: PLC0415 -- few tenants are saved with care
+
             sealer = await self._sealer()
             kept = None if snapshot is None else write_snapshot(snapshot, sealer, lease.tenant_id, connection.id)
             careful = {"step": step, "snapshot": kept}
