@@ -7,13 +7,13 @@ import sys
 from typing import Any
 
 #: How many objects are made before Python looks for cycles among them. With its own 700 it does so hundreds of times
-#: while modules are loaded, which takes a tenth of a start, and finds nothing.
-_OBJECTS_BETWEEN_LOOKS = 10_000
+#: while modules are loaded, which takes a tenth of a start, and finds nothing. Who opens the store looks more often.
+_OBJECTS_WHILE_LOADING = 500_000
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS)
+    gc.set_threshold(_OBJECTS_WHILE_LOADING)
     # structlog and httpx import these wherever they are installed, which costs 60 ms; where somebody watches,
     # cli/progress.py lets rich in again.
     not_there: Any = None

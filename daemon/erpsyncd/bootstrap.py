@@ -7,6 +7,7 @@ Alembic, and httpx or lxml only where a tenant is called; a list loads none of t
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 
 S = TypeVar("S", bound="SqlPassStore")
+
+#: How many objects are made before Python looks for cycles among them; with its own 700 it does little else in a pass.
+_OBJECTS_BETWEEN_LOOKS = 10_000
 
 #: A request that could not leave for so long after its intent (a process that was stopped, a store that was slow) is
 #: not sent any more. Longer than connecting may take.
@@ -92,6 +96,9 @@ def opened_pass_store(settings: Settings) -> Iterator[SqlPassStore]:
 
 
 def _opened(kind: type[S], settings: Settings, upgrading: Callable[[], None] | None = None) -> S:
+    # From here on work is done, which may leave cycles behind; modules do not.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS)
     prepare(settings.state_directory)
     # A key in a place of the operator's choice is the operator's to make; the one in the state directory is ours.
     ours = settings.key_path == settings.state_directory / "erpsyncd.key"
