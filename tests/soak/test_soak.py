@@ -78,6 +78,7 @@ def soak(sandbox: SandboxServer, directory: Path, passes: int) -> None:
             "ERPSYNCD__SCHEDULE__QUOTE_CHECK": "1s",
             "ERPSYNCD__BACKOFF__FIRST": "0.01s",
             "ERPSYNCD__BACKOFF__LONGEST": "0.1s",
+            "MALLOC_ARENA_MAX": "2",  # as the units have it
         },
     )
     missing = connection("missing", config_fields={"Password": "@{env:NOT_HERE}"})
