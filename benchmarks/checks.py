@@ -22,17 +22,17 @@ def _check(name: str, against: str, measured: float, sides: Callable[[], Sides])
 
 
 CHECKS = (
-    _check("pushed", "a bare httpx POST", 6.7, lambda: pushing.cpu_sides(tenants=5, each=40)),
-    _check("codec", "zeep", 0.17, lambda: codec.sides(times=100)),
+    _check("pushed", "a bare httpx POST", 1.9, lambda: pushing.cpu_sides(tenants=5, each=40)),
+    _check("codec", "zeep", 0.09, lambda: codec.sides(times=100)),
     _check(
         "recorded in groups",
         "plain statements with a commit each",
-        1.8,
+        0.13,
         lambda: commits.cpu_sides(tenants=8, each=16),
     ),
     _check("pass over 50,000", "2,000", 1.0, lambda: converged.pass_cpu_sides(small=2_000, large=50_000, tenants=2)),
-    _check("status of 50,000", "1,000", 1.0, lambda: status.sides(small=1_000, large=50_000)),
-    _check("--version", "python -c pass", 3.8, lambda: starts.version_sides(times=5)),
+    _check("status of 50,000", "1,000", 1.1, lambda: status.sides(small=1_000, large=50_000)),
+    _check("--version", "python -c pass", 3.0, lambda: starts.version_sides(times=5)),
 )
 
 
