@@ -40,11 +40,12 @@ def prepared(
     keys: str = "ab",
     **fields: Any,
 ) -> None:
-    """Describe connections and push them."""
+    """Describe connections and push them, one after the other: the first of them is 1 there, the next 2."""
     given = {"config_fields": FIELDS} | fields
     loaded = command.load(document(sandbox.url, protocol, "".join(connection(k, **given) for k in keys), extra=extra))
     assert 0 == loaded.code, loaded.stderr
-    assert 0 == command.run_once().code
+    for key in keys:
+        assert 0 == command.run_once("--only", f"acme/{key}").code
 
 
 def saves(sandbox: SandboxServer) -> int:
@@ -308,8 +309,7 @@ def test_what_cannot_be_adopted_is_refused(sqlite: Erpsyncd, sandbox: SandboxSer
     """Hidden values, references, another connection, and nothing at all; with what to do instead."""
     sqlite.environ["SECRET"] = "from the environment"
     prepared(sqlite, sandbox, keys="a", config_fields={"Client": "F0001", "Password": "@{env:SECRET}"})
-    for key in "bc":  # one after the other, so that their ids are known
-        prepared(sqlite, sandbox, keys=key)
+    prepared(sqlite, sandbox, keys="bc")
     tenant = sandbox.tenant("acme")
 
     def refused(key: str, *field: str) -> str:
