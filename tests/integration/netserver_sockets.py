@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from erpsyncd.domain.proxies import Proxy
 from erpsyncd.domain.tenants import AuthKind, Protocol
@@ -16,6 +16,9 @@ from erpsyncd.netserver.api import NetServerApi
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.limits import RemoteLimits
 from netserver_support import credentials, tenant_spec
+
+#: What a server does with one visitor.
+Visit: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 ONCE = RemoteLimits(attempts=1, deadline_seconds=10, max_body_bytes=100_000)
 OK_JSON = json.dumps({"IsOk": True}).encode()
@@ -68,17 +71,23 @@ async def serving(respond: Any, tls: ssl.SSLContext | None = None) -> AsyncItera
         writer.write(respond)
 
     server = Server(fixed if isinstance(respond, bytes) else respond)
+    async with visited(server.serve, tls) as server.port:
+        yield server
+
+
+@asynccontextmanager
+async def visited(visit: Visit, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Listen on loopback and yield the port; what `visit` still does for visitors ends with it."""
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(server.serve(reader, writer))
+        task = asyncio.get_running_loop().create_task(visit(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
-    server.port = listener.sockets[0].getsockname()[1]
     try:
-        yield server
+        yield listener.sockets[0].getsockname()[1]
     finally:
         listener.close()
         for task in tasks:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 import pytest
+from netserver_sockets import visited
 
 from certificates import Authority
 from erpsyncd.netserver import streams
@@ -38,7 +39,7 @@ class Port:
 
 @asynccontextmanager
 async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[Port]:
-    port, tasks = Port(), set[asyncio.Task[None]]()
+    port = Port()
 
     async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port.open_now += 1
@@ -50,21 +51,8 @@ async def listening(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIte
             port.open_now -= 1
             writer.close()
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(visit(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
-    port.number = listener.sockets[0].getsockname()[1]
-    try:
+    async with visited(visit, tls) as port.number:
         yield port
-    finally:
-        listener.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await listener.wait_closed()
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -7,53 +7,40 @@ encryption key does not make every connection look changed (design.md §6).
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import TYPE_CHECKING, assert_never
 
-from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, FieldValue, Fingerprints
+from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, Fingerprints
 from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials, TenantSpec
 
-if TYPE_CHECKING:
-    from hashlib import _Hash as HASH
-
 _BYTES = 16
-
-#: What HMAC mixes into a key that is filled up to a block (RFC 2104).
-_BLOCK = 64
-_INNER, _OUTER = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprinter:
     """Takes fingerprints under one key.
 
-    The key is worked into both hashes once: a pass takes one fingerprint of each field of each connection.
+    The key is worked into the hash once: a pass takes one fingerprint of each field of each connection.
     """
 
     _key: bytes = field(repr=False)
-    _inner: HASH = field(init=False, repr=False, compare=False)
-    _outer: HASH = field(init=False, repr=False, compare=False)
+    _keyed: hmac.HMAC = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Work the key into the hashes."""
-        key = self._key if len(self._key) <= _BLOCK else sha256(self._key).digest()
-        block = key.ljust(_BLOCK, b"\0")
-        object.__setattr__(self, "_inner", sha256(block.translate(_INNER)))
-        object.__setattr__(self, "_outer", sha256(block.translate(_OUTER)))
+        """Work the key into the hash."""
+        object.__setattr__(self, "_keyed", hmac.new(self._key, digestmod="sha256"))
 
     def of_text(self, purpose: str, text: str) -> str:
         """Return the fingerprint of one text; equal texts of different purpose do not look alike."""
         message = f"{len(purpose)}:{purpose}{text}".encode("utf-8", "surrogatepass")
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(message)
-        outer.update(inner.digest())
-        return base64.urlsafe_b64encode(outer.digest()[:_BYTES]).rstrip(b"=").decode()
+        keyed = self._keyed.copy()
+        keyed.update(message)
+        return base64.urlsafe_b64encode(keyed.digest()[:_BYTES]).rstrip(b"=").decode()
 
     def of_spec(self, spec: ConnectionSpec) -> Fingerprints:
         """Return one fingerprint for each field that we own. Access ids count as sets."""
-        texts = {name: _in_words(value) for name, value in spec.plain_fields.items()}
+        texts = {name: json.dumps(value) for name, value in spec.plain_fields.items()}
         texts |= {f"{CONFIG_PREFIX}{name}": value.reveal() for name, value in spec.config_fields.items()}
         return {name: self.of_text(name, text) for name, text in texts.items()}
 
@@ -82,21 +69,6 @@ class Fingerprinter:
         """Return one fingerprint for what a session belongs to: the credentials, and where they are described to go."""
         where = (tenant.url, tenant.soap_url, tenant.rest_url, tenant.environment, tenant.context)
         return self.of_text("session", json.dumps((self.of_credentials(credentials), *where)))
-
-
-def _in_words(value: FieldValue) -> str:
-    """Return a value in JSON, as `json.dumps` would, which takes its time with what is no text."""
-    match value:
-        case str():
-            return json.dumps(value)
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value)
-        case tuple():
-            return f"[{', '.join(map(str, value))}]"
-        case _ as never:
-            assert_never(never)
 
 
 def changed_fields(desired: Fingerprints, applied: Fingerprints) -> tuple[str, ...]:

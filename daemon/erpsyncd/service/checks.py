@@ -51,7 +51,7 @@ class Checks:
 
         What an earlier pass owes is left to a `whole` one: who selects some connections asks for these only.
         """
-        if not (self.tenant.spec.sync_all_after_save and (touched or whole)) or self.remote.is_stopped:
+        if not (touched or whole) or self.remote.is_stopped:
             return False
         return await self.store.sync_all_is_due(self.tenant.id)
 

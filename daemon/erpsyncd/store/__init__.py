@@ -49,31 +49,21 @@ __all__ = [
     "upgrade_store",
 ]
 
-_MODULES = {
-    "examination": ("examine_store",),
-    "existing": ("existing_store", "store_standing"),
-    "schema": ("Standing",),
-    "sql_pass_store": ("SqlPassStore",),
-    "sql_store": ("SqlStore", "open_store", "upgrade_store"),
-    "views": (
-        "ChangeView",
-        "CheckDetail",
-        "CheckView",
-        "ConnectionView",
-        "DriftView",
-        "Examined",
-        "OutcomeView",
-        "Pruned",
-        "RunView",
-        "TenantView",
-    ),
+_ELSEWHERE = {
+    "SqlPassStore": "sql_pass_store",
+    "SqlStore": "sql_store",
+    "Standing": "schema",
+    "examine_store": "examination",
+    "existing_store": "existing",
+    "open_store": "sql_store",
+    "store_standing": "existing",
+    "upgrade_store": "sql_store",
 }
-"""Where each of them is."""
+"""Where each is that is no view."""
 
 if not TYPE_CHECKING:  # mypy would take every name to be here
 
     def __getattr__(name: str) -> object:
-        for module, names in _MODULES.items():
-            if name in names:
-                return getattr(import_module(f"{__name__}.{module}"), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'views')}"), name)
