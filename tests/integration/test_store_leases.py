@@ -6,6 +6,7 @@ import asyncio
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -138,6 +139,37 @@ async def test_a_removed_tenant_ends_its_pass(loaded: SqlStore) -> None:
     with pytest.raises(LeaseLost):
         await one.settle(due)
     assert 0 == await loaded.in_sync_count(one.tenant_id)
+
+
+async def test_claims_of_one_turn_have_each_their_answer(loaded: SqlStore) -> None:
+    """They share their statements, and so do the leases that are given back."""
+    two = await begin_pass(loaded, "other", owner="two")
+    acme, other = sorted(tenant.id for tenant in await loaded.tenants())
+
+    mine, refused, removed = await asyncio.gather(
+        *(loaded.claim(tenant_id, owner="one", now=NOW, seconds=60) for tenant_id in (acme, other, 10**6))
+    )
+
+    assert mine is not None
+    assert (refused, removed) == (None, None)
+    stale = replace(two.lease, fence=two.lease.fence - 1)
+    await asyncio.gather(*map(loaded.release, (mine, stale)))
+    assert await loaded.claim(acme, owner="two", now=NOW, seconds=60) is not None
+    assert await loaded.claim(other, owner="one", now=NOW, seconds=60) is None
+
+
+async def test_each_of_two_claims_on_one_tenant_has_its_fence(loaded: SqlStore) -> None:
+    """Also where both came in one turn, from one owner: only the later one is current."""
+    (tenant_id, _) = sorted(tenant.id for tenant in await loaded.tenants())
+
+    first, second = await asyncio.gather(*(loaded.claim(tenant_id, owner="one", now=NOW, seconds=60) for _ in range(2)))
+
+    assert first is not None
+    assert second is not None
+    assert first.fence < second.fence
+    with pytest.raises(LeaseLost):
+        await loaded.renew(first, now=NOW, seconds=60)
+    await loaded.renew(second, now=NOW, seconds=60)
 
 
 async def test_claims_at_one_moment_have_one_winner(upgraded_url: str, tmp_path: Path) -> None:

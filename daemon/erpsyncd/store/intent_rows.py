@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -57,7 +57,8 @@ _OPENED = (
 )
 _INSERT = insert(intents)
 _FORGET = delete(listings).where(
-    listings.c.tenant_id == bindparam("of_tenant"), ~exists().where(intents.c.listing_id == listings.c.id)
+    listings.c.tenant_id.in_(bindparam("tenant_ids", expanding=True)),
+    ~exists().where(intents.c.listing_id == listings.c.id),
 )
 _KEPT_LISTINGS = select(listings.c.tenant_id, listings.c.digest, listings.c.id).where(
     listings.c.tenant_id.in_(bindparam("tenant_ids", expanding=True)),
@@ -102,9 +103,9 @@ def resend_intent(
     )
 
 
-def forget_listings(connection: Connection, tenant_id: TenantId) -> None:
+def forget_listings(connection: Connection, tenant_ids: Collection[TenantId]) -> None:
     """Delete the listings that no open intent needs any more."""
-    connection.execute(_FORGET, {"of_tenant": tenant_id})
+    connection.execute(_FORGET, {"tenant_ids": sorted(tenant_ids)})
 
 
 def _mark(opening: Opening) -> Values:

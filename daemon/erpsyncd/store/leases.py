@@ -8,11 +8,12 @@ On PostgreSQL several machines share the store, and only the server's clock coun
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, func, literal, or_, select, update
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.intents import Lease
@@ -25,23 +26,63 @@ if TYPE_CHECKING:
     from erpsyncd.domain.tenants import TenantId
 
 
-def claim(connection: Connection, tenant_id: TenantId, *, owner: str, now: datetime, seconds: float) -> Lease | None:
-    """Lease a tenant, or return None when another owner's lease on it has not run out."""
-    clock = _clock(connection, now)
-    free = or_(tenants.c.lease_owner.is_(None), tenants.c.lease_owner == owner, tenants.c.lease_until <= clock)
-    claimed = connection.execute(
-        update(tenants)
-        .where(tenants.c.id == tenant_id, free)
-        .values(
-            lease_owner=owner,
-            lease_until=_after(connection, now, seconds),
-            lease_fence=tenants.c.lease_fence + 1,
-        )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Somebody's wish for a lease on a tenant."""
+
+    tenant_id: TenantId
+    owner: str
+    now: datetime
+    seconds: float
+
+
+def _claiming(now: ColumnElement[Any], until: ColumnElement[Any]) -> Update:
+    free = or_(
+        tenants.c.lease_owner.is_(None), tenants.c.lease_owner == bindparam("claimant"), tenants.c.lease_until <= now
     )
-    if claimed.rowcount == 0:
-        return None
-    fence = connection.execute(select(tenants.c.lease_fence).where(tenants.c.id == tenant_id)).scalar_one()
-    return Lease(tenant_id=tenant_id, owner=owner, fence=fence)
+    return (
+        update(tenants)
+        .where(tenants.c.id == bindparam("of_tenant"), free)
+        .values(lease_owner=bindparam("claimant"), lease_until=until, lease_fence=tenants.c.lease_fence + 1)
+    )
+
+
+#: By the clock of whoever claims, and by the server's.
+_CLAIM_ON_SQLITE = _claiming(bindparam("now", type_=UtcDateTime()), bindparam("until", type_=UtcDateTime()))
+_CLAIM_ON_SERVER = _claiming(func.now(), func.now() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("seconds")))
+
+_HELD = (
+    select(tenants.c.id, tenants.c.lease_owner, tenants.c.lease_fence)
+    .where(tenants.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(tenants.c.id)
+)
+#: In the order in which every transaction locks tenants.
+_LOCKED = _HELD.with_for_update(key_share=True)
+
+
+def claim_all(connection: Connection, claims: Sequence[Claim]) -> list[Lease | None]:
+    """Lease tenants; None for each on which another owner's lease has not run out, or that was removed."""
+    assert len({claim.tenant_id for claim in claims}) == len(claims), "each of several leases on a tenant has its fence"
+    if connection.dialect.name == "sqlite":
+        connection.execute(_CLAIM_ON_SQLITE, [_wish(one) | _span(one) for one in claims])
+    else:
+        connection.execute(_CLAIM_ON_SERVER, [_wish(one) | {"seconds": one.seconds} for one in claims])
+    fences = _fences(connection, _HELD, {claim.tenant_id for claim in claims})
+    # Who had one already may claim again: a tenant that is his now was free for him.
+    return [
+        Lease(tenant_id=claim.tenant_id, owner=claim.owner, fence=fences[claim.tenant_id][1])
+        if claim.tenant_id in fences and fences[claim.tenant_id][0] == claim.owner
+        else None
+        for claim in claims
+    ]
+
+
+def _wish(claim: Claim) -> dict[str, Any]:
+    return {"of_tenant": claim.tenant_id, "claimant": claim.owner}
+
+
+def _span(claim: Claim) -> dict[str, Any]:
+    return {"now": claim.now, "until": claim.now + timedelta(seconds=claim.seconds)}
 
 
 def renew(connection: Connection, lease: Lease, *, now: datetime, seconds: float) -> None:
@@ -57,10 +98,18 @@ def renew(connection: Connection, lease: Lease, *, now: datetime, seconds: float
         raise lost(lease)
 
 
-def release(connection: Connection, lease: Lease) -> bool:
-    """Give a lease back; say whether it was still ours."""
-    given = connection.execute(update(tenants).where(*_current(lease)).values(lease_owner=None, lease_until=None))
-    return given.rowcount > 0
+_RELEASE = (
+    update(tenants).where(tenants.c.id.in_(bindparam("ids", expanding=True))).values(lease_owner=None, lease_until=None)
+)
+
+
+def release_all(connection: Connection, held: Collection[Lease]) -> set[TenantId]:
+    """Give leases back; return the tenants of those that were still current."""
+    fences = _fences(connection, _LOCKED, {lease.tenant_id for lease in held})
+    given = {lease.tenant_id for lease in held if fences.get(lease.tenant_id) == (lease.owner, lease.fence)}
+    if given:
+        connection.execute(_RELEASE, {"ids": sorted(given)})
+    return given
 
 
 def check(connection: Connection, lease: Lease) -> None:
@@ -74,26 +123,24 @@ def check(connection: Connection, lease: Lease) -> None:
         raise lost(lease)
 
 
-#: In the order in which every transaction locks tenants.
-_LOCKED = (
-    select(tenants.c.id, tenants.c.lease_owner, tenants.c.lease_fence)
-    .where(tenants.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(tenants.c.id)
-    .with_for_update(key_share=True)
-)
-
-
 def check_all(connection: Connection, held: Collection[Lease]) -> None:
     """Make sure that all of these leases are current, and keep them so until this transaction ends.
 
     Raises:
         LeaseLost: one is not.
     """
-    rows = connection.execute(_LOCKED, {"ids": sorted({lease.tenant_id for lease in held})})
-    current = {row_id: (owner, fence) for row_id, owner, fence in rows}
+    fences = _fences(connection, _LOCKED, {lease.tenant_id for lease in held})
     for lease in held:
-        if current.get(lease.tenant_id) != (lease.owner, lease.fence):
+        if fences.get(lease.tenant_id) != (lease.owner, lease.fence):
             raise lost(lease)
+
+
+def _fences(
+    connection: Connection, query: Select[TenantId, str | None, int], tenant_ids: Collection[TenantId]
+) -> dict[TenantId, tuple[str | None, int]]:
+    """Return who has which fence of these tenants."""
+    rows = connection.execute(query, {"ids": sorted(tenant_ids)})
+    return {row_id: (owner, fence) for row_id, owner, fence in rows}
 
 
 def lock(connection: Connection, tenant_ids: Collection[TenantId]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, literal, select
 
 from erpsyncd.store import check_rows, due, history, intent_rows, leases, references, settling, syncing
 from erpsyncd.store.intent_rows import Opening
+from erpsyncd.store.leases import Claim
 from erpsyncd.store.pass_looks import LookOperations
 from erpsyncd.store.pass_names import NameOperations
 from erpsyncd.store.rows import read_connection, read_tenant, select_tenants
@@ -77,12 +78,12 @@ class PassOperations(NameOperations, LookOperations):
         Raises:
             ConfigurationError: another node upgraded the store since this process started.
         """
+        claim = Claim(tenant_id=tenant_id, owner=owner, now=now, seconds=seconds)
+        return await self._writer.write_together(self._claim_all, claim, order=tenant_id)
 
-        def write(connection: Connection) -> Lease | None:
-            refuse_if_not_current(connection, self._database.place)
-            return leases.claim(connection, tenant_id, owner=owner, now=now, seconds=seconds)
-
-        return await self._writer.write(write, order=tenant_id)
+    def _claim_all(self, connection: Connection, claims: Sequence[Claim]) -> Sequence[Lease | None]:
+        refuse_if_not_current(connection, self._database.place)
+        return leases.claim_all(connection, claims)
 
     async def renew(self, lease: Lease, *, now: datetime, seconds: float) -> None:
         """Extend a lease. On PostgreSQL the server's clock counts, not `now`."""
@@ -90,12 +91,7 @@ class PassOperations(NameOperations, LookOperations):
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back; a lost one is no error here."""
-
-        def write(connection: Connection) -> None:
-            if leases.release(connection, lease):
-                intent_rows.forget_listings(connection, lease.tenant_id)
-
-        await self._write(lease, write)
+        await self._writer.write_together(_release_all, lease, order=lease.tenant_id)
 
     async def remember_tenant(
         self,
@@ -255,6 +251,13 @@ class PassOperations(NameOperations, LookOperations):
     async def owe_sync_all(self, lease: Lease, *, due: bool) -> None:
         """Record that a SyncAll is about to be sent, or that one was not sent after all and is still due."""
         await self._write(lease, lambda connection: syncing.owe(connection, lease, due=due))
+
+
+def _release_all(connection: Connection, held: Sequence[Lease]) -> Sequence[None]:
+    given = leases.release_all(connection, held)
+    if given:
+        intent_rows.forget_listings(connection, given)
+    return [None] * len(held)
 
 
 def _nothing(connection: Connection) -> None:

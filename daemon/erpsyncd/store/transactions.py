@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
 
+from erpsyncd.store.reader import SharedReader
 from erpsyncd.store.writer import GroupCommitWriter, limit_idling
 
 if TYPE_CHECKING:
@@ -19,18 +20,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Reads of one process at a time; more only wait for the disk.
+#: Transactions that read, of one process at a time; more only wait for the disk.
 _READERS = 4
 
 
 class Transactions:
-    """Reads and writes of one store; writes share commits."""
+    """Reads and writes of one store, which share transactions."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
         self._writer = GroupCommitWriter(database)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="erpsyncd-reader")
+        self._reader = SharedReader(database, self._readers)
 
     def _close(self) -> None:
         self._writer.close()
@@ -59,8 +61,4 @@ class Transactions:
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
     async def _read(self, read: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with self._database.read() as connection:
-                return read(connection)
-
-        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+        return await self._reader.read(read)

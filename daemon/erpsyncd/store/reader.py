@@ -1,0 +1,128 @@
+"""Reads of one turn of the event loop share a transaction: to begin and end one costs more than most reads do.
+
+Each sees the store at one moment, which is the neighbours' moment too. Where one of them fails, each is made again in a
+transaction of its own, and only that one's caller is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import Connection
+
+from erpsyncd.errors import DaemonError, StoreError
+
+if TYPE_CHECKING:
+    from erpsyncd.store.database import Database
+
+T = TypeVar("T")
+
+#: So many share a transaction at most: what else waits has a thread of its own.
+MOST = 8
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Waiting:
+    read: Callable[[Connection], Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class SharedReader:
+    """Reads for many, off the event loop."""
+
+    def __init__(self, database: Database, threads: Executor) -> None:
+        self._database = database
+        self._threads = threads
+        self._turns: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+
+    async def read(self, read: Callable[[Connection], T]) -> T:
+        """Run a read in a transaction that only reads, and return its result.
+
+        Raises:
+            DaemonError: what the read raised, or that the store does not answer.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(read=read, future=loop.create_future())
+        turn = self._turns.setdefault(loop, [])
+        turn.append(waiting)
+        if len(turn) == 1:
+            # Not at once: whoever else has his turn now joins in.
+            loop.call_soon(self._start, loop)
+        result: T = await waiting.future
+        return result
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        turn = self._turns.pop(loop)
+        for first in range(0, len(turn), MOST):
+            together = turn[first : first + MOST]
+            try:
+                self._threads.submit(self._run, loop, together)
+            except RuntimeError:  # they have ended
+                for waiting in together:
+                    waiting.error = StoreError("the store is closed")
+                _settle(together)
+
+    def _run(self, loop: asyncio.AbstractEventLoop, together: list[_Waiting]) -> None:
+        try:
+            self._read(together)
+        except _Spoilt:
+            for waiting in together:
+                self._run_alone(waiting)
+        except Exception as exc:  # noqa: BLE001 -- whatever it is belongs to the callers, and is raised there
+            for waiting in together:
+                waiting.error = _own(exc)
+        with suppress(RuntimeError):  # the loop was closed, and nobody waits there any more
+            loop.call_soon_threadsafe(_settle, together)
+
+    def _read(self, together: Sequence[_Waiting]) -> None:
+        """Read all at one moment.
+
+        Raises:
+            _Spoilt: one of several failed, and the others need not.
+        """
+        with self._database.read() as connection:
+            for waiting in together:
+                try:
+                    waiting.result = waiting.read(connection)
+                except Exception as exc:
+                    if connection.invalidated or len(together) == 1:
+                        raise
+                    raise _Spoilt from exc
+
+    def _run_alone(self, waiting: _Waiting) -> None:
+        try:
+            self._read((waiting,))
+        except Exception as exc:  # noqa: BLE001 -- as above
+            waiting.error = exc
+
+
+class _Spoilt(Exception):
+    """Reads of which one failed."""
+
+
+def _own(cause: Exception) -> Exception:
+    """Return an exception for one of several callers: they raise it at the same time."""
+    if not isinstance(cause, DaemonError):
+        return cause
+    error = copy(cause)
+    error.__cause__ = cause
+    return error
+
+
+def _settle(together: Iterable[_Waiting]) -> None:
+    """Let the callers go on, unless they went away."""
+    for waiting in together:
+        if waiting.future.done():
+            continue
+        if waiting.error is not None:
+            waiting.future.set_exception(waiting.error)
+        else:
+            waiting.future.set_result(waiting.result)
