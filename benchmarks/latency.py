@@ -30,7 +30,7 @@ def ideal_seconds(tenants: int = TENANTS, each: int = EACH) -> float:
     calls, window = window_of(CALLS_PER_SECOND)
     by_latency = LATENCY * (1 + rounds)
     by_rate = each // calls * window + LATENCY  # the listing is a call, too
-    return tenants * max(by_latency, by_rate) / LIMITS.tenants_at_once
+    return tenants * max(by_latency, by_rate) / min(tenants, LIMITS.tenants_at_once)
 
 
 @contextmanager
