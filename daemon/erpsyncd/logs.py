@@ -11,9 +11,9 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Literal, TextIO, TypeAlias
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any, Literal, TextIO, TypeAlias
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -47,37 +47,94 @@ _SHARED: tuple[Processor, ...] = (
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Our handler, to be known again when logging is configured anew."""
+    """Writes our events, and the records of libraries; to be known again when logging is configured anew."""
+
+    def __init__(self, stream: TextIO, processors: Sequence[Processor]) -> None:
+        super().__init__(stream)
+        self._processors = processors
+        self.setFormatter(
+            ProcessorFormatter(
+                foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
+                processors=[ProcessorFormatter.remove_processors_meta, *processors],
+            )
+        )
+
+    def write_event(self, logger: str, event: EventDict) -> None:
+        """Write one of ours."""
+        self.acquire()
+        try:
+            text: Any = event
+            for processor in self._processors:
+                text = processor(None, "", text)
+            self.put(text)
+        except Exception:  # noqa: BLE001 -- logging's rule: what cannot be logged must not end what logs it
+            self._tell_loss(logger)
+        finally:
+            self.release()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record of a library; logging lets in one at a time."""
+        try:
+            self.put(self.format(record))
+        except Exception:  # noqa: BLE001 -- as above
+            self.handleError(record)
+
+    def put(self, text: str) -> None:
+        """Write what is ready: redacted, and rendered."""
+        self.stream.write(text + self.terminator)
+        self.flush()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
         """Say that an event was lost, not what was in it: logging's own way prints the unredacted arguments."""
+        self._tell_loss(record.name)
+
+    def _tell_loss(self, logger: str) -> None:
         cause = sys.exc_info()[0]
         name = cause.__name__ if cause else "unknown"
         # A full disk or a closed pipe must not end the daemon.
         with contextlib.suppress(OSError, ValueError):
-            self.stream.write(f'{{"event": "log.failed", "logger": "{record.name}", "exception": "{name}"}}\n')
+            self.stream.write(f'{{"event": "log.failed", "logger": "{logger}", "exception": "{name}"}}\n')
 
 
 class _JournalHandler(_Handler):
     """Sends each event to the journal; one that the journal does not take goes to stderr, as JSON."""
 
-    def __init__(self, stream: TextIO, journal: Journal) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: TextIO, processors: Sequence[Processor], journal: Journal) -> None:
+        super().__init__(stream, processors)
         self._journal = journal
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send the event as it would be written: redacted, and nothing in it but text, numbers and lists."""
+    def put(self, text: str) -> None:
+        """Send the event as it would be written: nothing in it but text, numbers and lists."""
         try:
-            self._journal.send(json.loads(self.format(record)))
+            self._journal.send(json.loads(text))
         except OSError:
-            super().emit(record)
-        except Exception:  # noqa: BLE001 -- logging's rule: what cannot be logged must not end what logs it
-            self.handleError(record)
+            super().put(text)
 
     def close(self) -> None:
         """Let go of the journal too."""
         self._journal.close()
         super().close()
+
+
+class _EventLogger:
+    """What structlog hands our events to.
+
+    They go to the handler as they are: the standard library would make a record of each, and look for who called,
+    which costs more than writing the line.
+    """
+
+    def __init__(self, handler: _Handler, name: str = "root") -> None:
+        self._handler = handler
+        self._name = name
+        # What `filter_by_level` asks; `set_level` answers for all of ours at once.
+        self.disabled = False
+        self.getEffectiveLevel = logging.getLogger().getEffectiveLevel
+
+    def info(self, /, **event: Any) -> None:
+        """Write an event; its level is a member of it."""
+        self._handler.write_event(self._name, event)
+
+    debug = warning = error = exception = critical = info
 
 
 def configure_logging(
@@ -96,15 +153,9 @@ def configure_logging(
     """
     stream = stream or sys.stderr
     form = _chosen(stream, journal_stream) if format == "auto" else format
-    handler = _JournalHandler(stream, journal or Journal()) if form == "journal" else _Handler(stream)
-    handler.setFormatter(
-        ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
-            processors=[
-                ProcessorFormatter.remove_processors_meta,
-                *_processors(form, in_colour=in_colour and stream.isatty()),
-            ],
-        )
+    processors = _processors(form, in_colour=in_colour and stream.isatty())
+    handler = (
+        _JournalHandler(stream, processors, journal or Journal()) if form == "journal" else _Handler(stream, processors)
     )
     root = logging.getLogger()
     for old in [known for known in root.handlers if isinstance(known, _Handler)]:
@@ -114,8 +165,8 @@ def configure_logging(
     set_level(level)
     logging.captureWarnings(capture=True)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *_SHARED, ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[structlog.stdlib.filter_by_level, *_SHARED],
+        logger_factory=partial(_EventLogger, handler),
         wrapper_class=structlog.stdlib.BoundLogger,
         # Modules get their loggers before this runs; a cache would keep what was configured first.
         cache_logger_on_first_use=False,
@@ -141,7 +192,7 @@ def _chosen(stream: TextIO, journal_stream: str | None) -> Format:
     return "journal" if is_journal(descriptor, journal_stream) else "json"
 
 
-def _processors(form: Format, *, in_colour: bool) -> Iterable[Processor]:
+def _processors(form: Format, *, in_colour: bool) -> Sequence[Processor]:
     if form == "console":
         return (
             structlog.processors.format_exc_info,
@@ -154,7 +205,12 @@ def _processors(form: Format, *, in_colour: bool) -> Iterable[Processor]:
         if form == "journal"
         else structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     )
-    return (exceptions, redact, structlog.processors.JSONRenderer())
+    return (exceptions, redact, _as_json)
+
+
+def _as_json(_logger: WrappedLogger | None, _method: str, event: EventDict) -> str:
+    """Return the line of an event that was redacted, in which nothing is left that JSON does not know."""
+    return json.dumps(event)
 
 
 def redact(_logger: WrappedLogger | None, _method: str, event: EventDict) -> EventDict:
@@ -175,19 +231,19 @@ def _is_secret(key: str) -> bool:
 
 
 def _redact_value(value: object) -> object:  # noqa: PLR0911 -- one for each kind
-    if type(value) is str:  # as nearly everything is; `Mapping` below has to be asked
-        return redact_text(value)
-    match value:
+    match value:  # what nearly everything is comes first
+        case str():
+            return redact_text(str(value))
         case None | bool() | int() | float():
             return value
         case Secret():
             return _HIDDEN
         case bytes() | bytearray() | memoryview():
             return f"<{len(value)} bytes>"
-        case Mapping():
-            return {str(key): _redact_item(key, item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_redact_value(item) for item in value]
+        case Mapping():
+            return {str(key): _redact_item(key, item) for key, item in value.items()}
         case _:
             return redact_text(str(value))
 
