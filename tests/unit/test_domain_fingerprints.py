@@ -55,6 +55,14 @@ def test_plain_fields_count_as_json(number: int, name: str, active: bool, groups
     }.items() <= prints.items()
 
 
+def test_equal_values_of_other_types_do_not_look_alike() -> None:
+    """What was taken before has no say: 1 and true are different words."""
+    prints = Fingerprinter(b"k" * 32)
+    numbers = [prints.of_spec(replace(SPEC, erp_connector_id=number))["erp_connector_id"] for number in (True, 1, True)]
+
+    assert numbers == [FINGERPRINTER.of_text("erp_connector_id", text) for text in ("true", "1", "true")]
+
+
 @pytest.mark.parametrize(
     ("changes", "fields"),
     [

@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, Fingerprints
+from erpsyncd.domain.connections import CONFIG_PREFIX, ConnectionSpec, FieldValue, Fingerprints
 from erpsyncd.domain.tenants import ONLINE_KINDS, Credentials, TenantSpec
 
 _BYTES = 16
@@ -21,15 +23,19 @@ _BYTES = 16
 class Fingerprinter:
     """Takes fingerprints under one key.
 
-    The key is worked into the hash once: a pass takes one fingerprint of each field of each connection.
+    The key is worked into the hash once: a pass takes one fingerprint of each field of each connection. Most of what
+    is no secret is the same in many connections, and is not taken again.
     """
 
     _key: bytes = field(repr=False)
     _keyed: hmac.HMAC = field(init=False, repr=False, compare=False)
+    _of_plain: Callable[[str, FieldValue], str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Work the key into the hash."""
         object.__setattr__(self, "_keyed", hmac.new(self._key, digestmod="sha256"))
+        # Typed: 1 and true are equal to Python only.
+        object.__setattr__(self, "_of_plain", lru_cache(maxsize=256, typed=True)(self._taken_of_plain))
 
     def of_text(self, purpose: str, text: str) -> str:
         """Return the fingerprint of one text; equal texts of different purpose do not look alike."""
@@ -40,9 +46,13 @@ class Fingerprinter:
 
     def of_spec(self, spec: ConnectionSpec) -> Fingerprints:
         """Return one fingerprint for each field that we own. Access ids count as sets."""
-        texts = {name: json.dumps(value) for name, value in spec.plain_fields.items()}
-        texts |= {f"{CONFIG_PREFIX}{name}": value.reveal() for name, value in spec.config_fields.items()}
-        return {name: self.of_text(name, text) for name, text in texts.items()}
+        prints = {name: self._of_plain(name, value) for name, value in spec.plain_fields.items()}
+        for name, value in spec.config_fields.items():
+            prints[CONFIG_PREFIX + name] = self.of_text(CONFIG_PREFIX + name, value.reveal())
+        return prints
+
+    def _taken_of_plain(self, name: str, value: FieldValue) -> str:
+        return self.of_text(name, json.dumps(value))
 
     def of_credentials(self, credentials: Credentials) -> str:
         """Return one fingerprint for all of the credentials, to know refused ones again."""
