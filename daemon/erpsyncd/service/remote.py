@@ -53,6 +53,12 @@ class LeaseHolder:
     """What `clock` said before the claim was sent, so that our idea of its end is never too late."""
 
     _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _spare: float = field(init=False)
+    """Seconds that a new lease may grow old before it has to be renewed for a call."""
+
+    def __post_init__(self) -> None:
+        """Reckon once what is asked before each call."""
+        self._spare = (self.policy.lease - self.policy.call_budget).total_seconds()
 
     async def cover_call(self) -> None:
         """Return once the lease outlasts a call.
@@ -69,7 +75,7 @@ class LeaseHolder:
                 self.taken_at = asked_at
 
     def _covers(self, moment: float) -> bool:
-        return moment + self.policy.call_budget.total_seconds() <= self.taken_at + self.policy.lease.total_seconds()
+        return moment - self.taken_at <= self._spare
 
     def departure(self) -> StillAllowed:
         """Return what says, from now on, whether a request that was prepared now may still leave."""
@@ -177,6 +183,8 @@ class Remote:
 
     async def listed(self) -> tuple[ListedConnection, ...]:
         """Return what the tenant has, as listed once in this pass."""
+        if self._listed is not None:  # as for all but the first
+            return self._listed
         async with self._listing:
             if self._list_error is not None:
                 raise self._list_error.with_traceback(None)

@@ -223,12 +223,12 @@ class TenantPass:
             await self._enforcement.read_back(desired, self.remote, self.recorder, self.now())
 
     def _desired(self, stored: StoredConnection) -> DesiredConnection:
-        withheld = withheld_names(stored.template.templates)
-        if withheld:
-            raise SecretUnknown(not_known(withheld))
         try:
             spec = stored.template.resolve(self.resolved.values)
         except KeyError as exc:
+            withheld = withheld_names(stored.template.templates)
+            if withheld:
+                raise SecretUnknown(not_known(withheld)) from None
             raise SecretMissing(self.resolved.reason(exc)) from None
         for name, value in spec.config_fields.items():
             if len(value.reveal()) > MAX_CONFIG_VALUE:
