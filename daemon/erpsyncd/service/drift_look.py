@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,6 +25,7 @@ from erpsyncd.errors import (
 )
 from erpsyncd.service.drift_adopting import DriftAdoption
 from erpsyncd.service.recording import Recorder, not_visited
+from erpsyncd.service.workers import each
 
 if TYPE_CHECKING:
     from erpsyncd.domain.drift import KnownDrift
@@ -74,8 +75,7 @@ class DriftLook:
             self.recorder.report_tenant("tenant.failed", Status.FAILED, exc)
             return self._report(exc.error_class)
         async for batch in self._batches():
-            pending = iter(batch)
-            await asyncio.gather(*(self._work(pending, listed) for _ in range(self.policy.connections_at_once)))
+            await each(batch, partial(self._look_or_say, listed), at_once=self.policy.connections_at_once)
         whole = self.options.selection.is_whole(self.tenant.name)
         if whole and not self.remote.is_stopped and self.recorder.lease is not None:
             await self.store.finish_look(self.recorder.lease, at=started_at)
@@ -102,12 +102,11 @@ class DriftLook:
             # Of what nobody knows what was pushed, nobody can tell what differs; a pass pushes all of it anyway.
             yield tuple(row for row in selected if row.applied)
 
-    async def _work(self, pending: Iterator[StoredConnection], listed: Mapping[int, ListedConnection] | None) -> None:
-        for stored in pending:
-            try:
-                await self._look(stored, listed)
-            except (ConnectionFailed, ConfigurationError, Unauthorized) as exc:
-                self._failed(stored, exc)
+    async def _look_or_say(self, listed: Mapping[int, ListedConnection] | None, stored: StoredConnection) -> None:
+        try:
+            await self._look(stored, listed)
+        except (ConnectionFailed, ConfigurationError, Unauthorized) as exc:
+            self._failed(stored, exc)
 
     async def _look(self, stored: StoredConnection, listed: Mapping[int, ListedConnection] | None) -> None:
         desired = partly_desired(stored, self.resolved, self.store.fingerprinter)

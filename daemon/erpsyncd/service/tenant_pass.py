@@ -5,7 +5,6 @@ Most passes find nothing to do. What the steps are made of is imported by the fi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,6 +27,7 @@ from erpsyncd.errors import (
     UnsafePlan,
 )
 from erpsyncd.service.enforcement import Enforcement
+from erpsyncd.service.workers import each
 
 if TYPE_CHECKING:
     from erpsyncd.domain.intents import Intent
@@ -239,22 +239,7 @@ class TenantPass:
         return DesiredConnection(stored=stored, spec=spec, fingerprints=self.store.fingerprinter.of_spec(spec))
 
     async def _each(self, items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
-        """Work on all items, a few at once. Calls in flight are never cut off by a neighbour's end."""
-        pending = iter(items)
-        crashes: list[Exception] = []
-
-        async def worker() -> None:
-            for item in pending:
-                try:
-                    await work(item)
-                except Exception as exc:  # noqa: BLE001 -- raised again below, once the others are done
-                    crashes.append(exc)
-                if crashes:
-                    return
-
-        await asyncio.gather(*(worker() for _ in range(self.policy.connections_at_once)))
-        if crashes:
-            raise crashes[0]
+        await each(items, work, at_once=self.policy.connections_at_once)
 
     def _check_is_due(self) -> bool:
         if self.options.dry_run or not self.policy.checks_enabled or self.remote.is_stopped:
