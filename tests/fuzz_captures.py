@@ -8,18 +8,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import httpx
-
 from erpsyncd.domain.lists import ListName
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.domain.tenants import AuthKind, Credentials, Protocol, TenantSpec
 from erpsyncd.errors import RemoteError, Unauthorized
+from erpsyncd.netserver import wire
 from erpsyncd.netserver.api import NetServerApi
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.calls import LOGIN_OPERATION
 from erpsyncd.netserver.network import Network
 from erpsyncd.sandbox import Absent, Answer, ConfigReading, Raise, RestErrors, Rule, SandboxServer, SandboxTenant
-from netserver_support import PLAIN, QUICK, credentials, erp_connection, operation_of, tenant_spec
+from netserver_support import PLAIN, QUICK, credentials, erp_connection, operation_asked_for, tenant_spec
 
 #: The connection that is read, updated and deleted; the sandbox counts from 1.
 KNOWN_ID = 1
@@ -133,20 +132,19 @@ _WALK = (
 )
 
 
-class _Recorder(httpx.AsyncBaseTransport):
+class _Recorder:
     """Passes everything on and keeps what came back, by the action that it answers."""
 
     def __init__(self, dialect: Dialect, action: str, kept: list[Capture]) -> None:
         self._inner = Network(PLAIN)
         self._dialect, self._action, self._kept = dialect, action, kept
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
-        body = await response.aread()
-        reply = HttpReply(status=response.status_code, headers=tuple(response.headers.raw), body=body)
-        action = LOGIN if operation_of(request) == LOGIN_OPERATION else self._action
+    async def ask(self, request: wire.Request, max_body: int) -> wire.Answer:
+        answer = await self._inner.ask(request, max_body)
+        reply = HttpReply(status=answer.status, headers=tuple(answer.headers), body=answer.body)
+        action = LOGIN if operation_asked_for(request) == LOGIN_OPERATION else self._action
         self._kept.append(Capture(dialect=self._dialect, action=action, reply=reply))
-        return httpx.Response(response.status_code, headers=response.headers.raw, stream=httpx.ByteStream(body))
+        return answer
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -7,14 +7,12 @@ import json
 import os
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
 from typing import Any
 from xml.sax.saxutils import escape
-
-import httpx
 
 from erpsyncd.domain.connections import ConnectionSpec, ErpConnection, ListedConnection
 from erpsyncd.domain.results import PluginResponse
@@ -26,6 +24,7 @@ from erpsyncd.netserver.calls import LOGIN_OPERATION
 from erpsyncd.netserver.explanations import MAX_EXPLANATION
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.rate import RateLimiter
+from erpsyncd.netserver.wire import Answer, BodyTooLarge, Request
 from fuzz_captures import (
     ACTIONS,
     ANYWHERE,
@@ -41,7 +40,7 @@ from fuzz_captures import (
     HttpReply,
 )
 from fuzz_replies import damaged_reply
-from netserver_support import credentials, operation_of
+from netserver_support import credentials, operation_asked_for
 from processor_time import TookTooLong, processor_time
 
 SEED = int(os.environ.get("ERPSYNCD_FUZZ_SEED", "20260301"))
@@ -52,7 +51,6 @@ LIMITS = RemoteLimits(attempts=1, retry_after_max_seconds=0, max_body_bytes=4 * 
 MAX_CPU_SECONDS = 5.0
 #: Where, what, the type of an exception, and 256 characters of the tenant's own words.
 MAX_MESSAGE = 1024
-_PIECE = 65_536
 
 
 def _limiter() -> RateLimiter:
@@ -60,30 +58,24 @@ def _limiter() -> RateLimiter:
     return RateLimiter(clock=count(step=1.0).__next__, sleep=lambda _: asyncio.sleep(0))
 
 
-class _Body(httpx.AsyncByteStream):
-    """A body in pieces, as the network has it."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._body), _PIECE):
-            yield self._body[start : start + _PIECE]
-
-
 @dataclass(kw_only=True)
-class Replay(httpx.AsyncBaseTransport):
+class Replay:
     """Answers everything with one reply, or a login with one and everything else with another."""
 
     reply: HttpReply
     login: HttpReply | None = None
     answered: set[str] = field(default_factory=set)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        operation = operation_of(request)
+    async def ask(self, request: Request, max_body: int) -> Answer:
+        operation = operation_asked_for(request)
         self.answered.add(operation)
         reply = self.login if self.login is not None and operation == LOGIN_OPERATION else self.reply
-        return httpx.Response(reply.status, headers=list(reply.headers), stream=_Body(reply.body))
+        if len(reply.body) > max_body:
+            raise BodyTooLarge
+        return Answer(reply.status, reply.headers, reply.body)
+
+    async def aclose(self) -> None:
+        """Do nothing; there is no connection."""
 
 
 @dataclass(kw_only=True)

@@ -22,6 +22,7 @@ from erpsyncd.netserver.calls import Call, Endpoint, Reply
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.rate import RateLimiter
 from erpsyncd.netserver.tls import OwnTls
+from erpsyncd.netserver.wire import Answer, BodyTooLarge, Request
 
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 ARRAYS = "http://schemas.microsoft.com/2003/10/Serialization/Arrays"
@@ -158,10 +159,34 @@ def operation_of(request: httpx.Request) -> str:
     return str(request.headers.get("SOAPAction", request.url.path)).strip('"').rpartition("/")[2]
 
 
+def operation_asked_for(request: Request) -> str:
+    """The operation of a request to the network."""
+    named = dict(request.headers).get(b"SOAPAction", request.address.target)
+    return named.decode().strip('"').rpartition("/")[2]
+
+
 Handler = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
 
-class Wire(httpx.AsyncBaseTransport):
+class HttpxWire(httpx.AsyncBaseTransport):
+    """A wire whose other side speaks httpx's words, which say much with little."""
+
+    async def ask(self, request: Request, max_body: int) -> Answer:
+        asked = httpx.Request(
+            request.method.decode(),
+            request.address.url.decode(),
+            headers=request.headers,
+            stream=httpx.ByteStream(request.body),
+        )
+        answered = await self.handle_async_request(asked)
+        assert isinstance(answered.stream, httpx.AsyncByteStream)
+        body = b"".join([piece async for piece in answered.stream])
+        if len(body) > max_body:
+            raise BodyTooLarge
+        return Answer(answered.status_code, answered.headers.raw, body)
+
+
+class Wire(HttpxWire):
     """Answers with what the script of an operation says next; its last line is repeated. Remembers all requests."""
 
     def __init__(self, **scripts: httpx.Response | Exception | Handler | list[Any]) -> None:

@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import replace
 from random import Random
 
-import httpx
 import pytest
 from wsdl_schemas import wsdl_path
 
 from erpsyncd.domain.inspections import ContractReport, Greeting
 from erpsyncd.errors import RemoteError
 from erpsyncd.netserver.apis import NetServerApis
+from erpsyncd.netserver.wire import Answer, Request
 from fuzz_captures import ANYWHERE, SOAP_DIALECTS, Capture, HttpReply
 from fuzz_reading import LIMITS, MAX_CPU_SECONDS, MAX_MESSAGE, SEED, Replay
 from fuzz_replies import damaged_reply
@@ -36,10 +36,10 @@ class _OneAgent(Replay):
         super().__init__(reply=reply)
         self._agent = agent
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith(f"/{self._agent}.svc"):
-            return await super().handle_async_request(request)
-        return httpx.Response(404, stream=httpx.ByteStream(b""))
+    async def ask(self, request: Request, max_body: int) -> Answer:
+        if request.address.target.decode().partition("?")[0].endswith(f"/{self._agent}.svc"):
+            return await super().ask(request, max_body)
+        return Answer(404, (), b"")
 
 
 async def _inspected(agent: str, reply: HttpReply) -> tuple[Greeting, ContractReport]:

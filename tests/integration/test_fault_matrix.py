@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-import httpx
 import pytest
 import structlog
 
@@ -18,6 +17,7 @@ import wire_faults as wire
 from erpsyncd.errors import Effect
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.network import Network
+from erpsyncd.netserver.wire import Answer, Request
 from erpsyncd.store import SqlStore, open_store
 from fault_bench import (
     HIT,
@@ -35,7 +35,7 @@ from fault_bench import (
 from fault_cases import BOTH, FaultCase, OddAnswer
 from fault_catalogue import CASES, DONE, ODD_CASES, UNREACHABLE, OddCase, WireCase
 from faulty_proxy import Visit, faulty_proxy, pass_through
-from netserver_support import PLAIN
+from netserver_support import PLAIN, operation_asked_for
 from postgres_server import PostgresServer
 
 LOGIN = "AuthenticateUsernamePassword"
@@ -229,10 +229,9 @@ class CountingWire(Network):
 
     handed_over: ClassVar[Counter[str]]
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        action = request.headers.get("SOAPAction", str(request.url))
-        self.handed_over[action.strip('"').rpartition("/")[2]] += 1
-        return await super().handle_async_request(request)
+    async def ask(self, request: Request, max_body: int) -> Answer:
+        self.handed_over[operation_asked_for(request)] += 1
+        return await super().ask(request, max_body)
 
 
 @pytest.mark.parametrize(("case", "protocol"), matrix(UNREACHABLE))

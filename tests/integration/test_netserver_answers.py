@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import chain
 
 import httpx
 import pytest
 from netserver_sockets import serving
 
 from certificates import Authority
+from erpsyncd.netserver.http1 import HttpConnection
 from erpsyncd.netserver.network import Network
+from erpsyncd.netserver.progress import Progress
 from erpsyncd.netserver.tls import OwnTls, tls_context
+from erpsyncd.netserver.wire import BodyTooLarge, Request, address_of
 from netserver_support import PLAIN
 
+MAX_BODY = 1_000_000
 PLAIN_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -27,16 +33,12 @@ async def network(tls: OwnTls = PLAIN) -> AsyncIterator[Network]:
         await made.aclose()
 
 
-async def asked(made: Network, url: str) -> tuple[int, bytes]:
+async def asked(made: Network, url: str, body: bytes = b"?", most: int = MAX_BODY) -> tuple[int, bytes]:
     """Return status and body of the answer to one request."""
-    host = httpx.URL(url).netloc.decode()
-    headers = {"Host": host, "Content-Length": "1"}
-    request = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(b"?"))
-    answer = await made.handle_async_request(request)
-    try:
-        return answer.status_code, await answer.aread()
-    finally:
-        await answer.aclose()
+    address = address_of(url)
+    headers = [(b"Host", address.host), (b"Content-Length", b"%d" % len(body))]
+    answer = await made.ask(Request(b"POST", address, headers, body, Progress()), most)
+    return answer.status, answer.body
 
 
 WHOLE = {
@@ -143,15 +145,78 @@ async def test_an_answer_before_the_request_was_read() -> None:
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
-    body = b"x" * 32 * 1024 * 1024
-    headers = {"Host": "127.0.0.1", "Content-Length": str(len(body))}
     async with network() as made, asyncio.timeout(20):
-        request = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(body))
-        answer = await made.handle_async_request(request)
-        assert (413, b"") == (answer.status_code, await answer.aread())
-        await answer.aclose()
+        assert (413, b"") == await asked(made, url, b"x" * 32 * 1024 * 1024)
         assert (413, b"") == await asked(made, url)
         assert 2 == connections
     answered.set()
     listener.close()
     await listener.wait_closed()
+
+
+class Pieces:
+    """A connection from which a head comes, and then piece after piece."""
+
+    def __init__(self, head: bytes, pieces: Iterator[bytes]) -> None:
+        self._pieces = chain([head], pieces)
+
+    async def read(self) -> bytes:
+        return next(self._pieces)
+
+    async def write(self, content: bytes) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def is_stale(self) -> bool:
+        return False
+
+
+async def answered(head: bytes, pieces: Iterator[bytes]) -> HttpConnection:
+    """Return a connection after the head of its answer."""
+    connection = HttpConnection(Pieces(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", pieces))
+    await connection.ask(b"GET", b"/", [(b"Host", b"x")], b"", Progress())
+    return connection
+
+
+async def test_small_pieces_take_little_memory() -> None:
+    """A body that comes two bytes at a time takes no more room than another."""
+    connection = await answered(b"Content-Length: 400000", (b"%02x" % (number % 256) for number in range(200_000)))
+    tracemalloc.start()
+    body = await connection.body(MAX_BODY)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert 400_000 == len(body)
+    assert connection.is_reusable()
+    assert peak < 4 * 400_000
+
+
+@pytest.mark.parametrize("head", [b"Content-Length: 1000000", b"Transfer-Encoding: chunked"])
+async def test_oversized_body_is_not_read(head: bytes) -> None:
+    """Reading ends where the limit is crossed."""
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1
+            yield b"3e8\r\n%b\r\n" % (b"x" * 1000) if head.startswith(b"T") else b"x" * 1000
+
+    connection = await answered(head, endless())
+    with pytest.raises(BodyTooLarge):
+        await connection.body(10_000)
+
+    assert 11 == read
+    assert not connection.is_reusable()
+
+
+async def test_a_body_may_be_as_large_as_the_limit() -> None:
+    """It is one byte more that is too much, also where all of it came with the head."""
+    async with serving(PLAIN_OK) as server, network() as made:
+        url = f"http://127.0.0.1:{server.port}/"
+
+        assert (200, b"ok") == await asked(made, url, most=2)
+        with pytest.raises(BodyTooLarge):
+            await asked(made, url, most=1)
+
+        assert not any(made._idle.values())

@@ -6,7 +6,6 @@ import asyncio
 import json
 from typing import Any
 
-import httpx
 import pytest
 from netserver_sockets import OK_JSON, ONCE, http, rest, serving
 
@@ -26,6 +25,7 @@ from erpsyncd.errors import (
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.network import Network
+from erpsyncd.netserver.wire import Answer, Request
 from netserver_support import (
     PLAIN,
     FakeTime,
@@ -220,9 +220,9 @@ async def test_slow_connects_do_not_make_calls_leave_together() -> None:
     connect = asyncio.Event()
 
     class SlowNetwork(Network):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async def ask(self, request: Request, max_body: int) -> Answer:
             await connect.wait()
-            return await super().handle_async_request(request)
+            return await super().ask(request, max_body)
 
     async def respond(_head: bytes, _body: bytes, writer: asyncio.StreamWriter) -> None:
         arrived.append(time.now)

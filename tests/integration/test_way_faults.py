@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import structlog
 
@@ -17,11 +16,13 @@ from certificates import Authority
 from erpsyncd.domain.secrets import parse_template
 from erpsyncd.errors import Effect
 from erpsyncd.netserver.network import Network
+from erpsyncd.netserver.wire import Answer, Request
 from erpsyncd.store import open_store
 from fault_bench import KEYS, LIMITS, LISTS, READ, SAVE, FaultBench, name_of, results, sandbox_server
 from fault_cases import BOTH
 from faulty_proxy import Visit, faulty_proxy
 from forward_proxy import forward_proxy
+from netserver_support import operation_asked_for
 from tls_door import tls_door
 from way_faults import PROXY, TLS_CASES, WAY_CASES, Way, WayCase
 
@@ -63,14 +64,14 @@ async def way(
 def handed_over(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each operation on `acme` was handed to the network: nobody else sees one that never left."""
     counted: Counter[str] = Counter()
-    send = Network.handle_async_request
+    ask = Network.ask
 
-    async def counting(network: Network, request: httpx.Request) -> httpx.Response:
-        if "/acme/" in str(request.url):
-            counted[request.headers.get("SOAPAction", str(request.url)).strip('"').rpartition("/")[2]] += 1
-        return await send(network, request)
+    async def counting(network: Network, request: Request, max_body: int) -> Answer:
+        if b"/acme/" in request.address.url:
+            counted[operation_asked_for(request)] += 1
+        return await ask(network, request, max_body)
 
-    monkeypatch.setattr(Network, "handle_async_request", counting)
+    monkeypatch.setattr(Network, "ask", counting)
     return counted
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 from erpsyncd.domain.proxies import Proxy
@@ -21,7 +21,7 @@ from erpsyncd.netserver.authentication import FixedSession, LogIn, LoginSession,
 from erpsyncd.netserver.inspection import NetServerInspector
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.logins import PasswordLogin
-from erpsyncd.netserver.network import Network, Wire
+from erpsyncd.netserver.network import Network
 from erpsyncd.netserver.online import OnlineLogins
 from erpsyncd.netserver.places import Places
 from erpsyncd.netserver.rate import RateLimiter
@@ -30,6 +30,7 @@ from erpsyncd.netserver.soap import SoapDialect
 from erpsyncd.netserver.tenant_states import check_addresses, fetch_state, state_limits
 from erpsyncd.netserver.tls import SystemTls, Tls, own_tls
 from erpsyncd.netserver.transport import Transport
+from erpsyncd.netserver.wire import Wire
 
 
 class NetServerApis:
@@ -155,7 +156,7 @@ class NetServerApis:
     async def _transport(
         self, tenant: TenantSpec, proxy: Proxy | None, *, read_only: bool, limits: RemoteLimits | None = None
     ) -> AsyncIterator[Transport]:
-        async with await self._way_to(tenant, proxy) as wire:
+        async with aclosing(await self._way_to(tenant, proxy)) as wire:
             yield Transport(
                 wire,
                 tenant=tenant.name,

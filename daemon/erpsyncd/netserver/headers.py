@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from erpsyncd.netserver.plain_http import Headers
+
 #: No tenant can make us wait longer than this; larger numbers are cut to it.
 MAX_RETRY_AFTER = 86_400.0
 _MAX_DIGITS = 12
@@ -16,6 +18,15 @@ _HOST = re.compile(r"[a-z0-9._:-]{1,253}")
 #: Encodings that have a name in messages; any other is a text of the tenant's, and may be anything.
 _OTHER_ENCODINGS = frozenset({"br", "zstd", "compress"})
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+
+
+def by_name(headers: Headers) -> dict[str, str]:
+    """Return headers by their names in small letters; one that comes several times is one list, as HTTP has it."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def retry_after_seconds(value: str, now: datetime) -> float | None:

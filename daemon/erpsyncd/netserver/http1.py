@@ -16,12 +16,13 @@ from erpsyncd.netserver.certificates import Certificate
 from erpsyncd.netserver.plain_http import Headers, plain_head, plain_request
 from erpsyncd.netserver.progress import Progress
 from erpsyncd.netserver.streams import Stream
+from erpsyncd.netserver.wire import BodyTooLarge
 
 #: The longest head of an answer, and the longest head of a chunk in it.
 _MAX_HEAD = 100 * 1024
 
 
-class Answer(NamedTuple):
+class Head(NamedTuple):
     """The head of an answer."""
 
     status: int
@@ -44,7 +45,7 @@ class HttpConnection:
         self._missing = 0
         self.certificate = certificate
 
-    async def ask(self, method: bytes, target: bytes, headers: Headers, body: bytes, progress: Progress) -> Answer:
+    async def ask(self, method: bytes, target: bytes, headers: Headers, body: bytes, progress: Progress) -> Head:
         """Send a request and return the head of the answer.
 
         Raises:
@@ -60,26 +61,39 @@ class HttpConnection:
             await self._stream.write(content)
         return await self.answer()
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> Head:
         """Return the head of the answer; those that only announce one are passed over."""
         if self._state is None:
             arrived = await self._read()
             if (head := plain_head(arrived)) is not None:
                 self._arrived, self._missing = arrived[head.size :], head.length
-                return Answer(head.status, head.headers)
+                return Head(head.status, head.headers)
             self._state = _state_after_plain_request()
             self._receive(self._state, arrived)
         while True:
             event = await self._next_event(self._state)
             if isinstance(event, h11.Response):
-                return Answer(event.status_code, event.headers.raw_items())
+                return Head(event.status_code, event.headers.raw_items())
 
-    async def chunk(self) -> bytes:
-        """Return some of the answer's body, or nothing at its end.
+    async def body(self, limit: int) -> bytes:
+        """Return the answer's body.
 
         Raises:
+            BodyTooLarge: it has more than `limit` bytes; no more of it were read.
             httpx.RequestError: the connection broke, or what came is not HTTP.
         """
+        if self._missing and len(self._arrived) >= self._missing <= limit:  # it came with the head
+            body, self._arrived, self._missing = self._arrived[: self._missing], self._arrived[self._missing :], 0
+            return body
+        gathered = bytearray()  # a list of pieces would take 25 times the bytes of a body that comes two by two
+        while chunk := await self._chunk():
+            if len(gathered) + len(chunk) > limit:
+                raise BodyTooLarge
+            gathered += chunk
+        return bytes(gathered)
+
+    async def _chunk(self) -> bytes:
+        """Return some of the answer's body, or nothing at its end."""
         if self._state is None:
             return await self._plain_chunk()
         while True:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
 from http import HTTPStatus
 
 import httpx
@@ -36,11 +35,11 @@ from erpsyncd.errors import (
 )
 from erpsyncd.netserver.calls import READING_OPERATIONS, Call, Endpoint, Reply
 from erpsyncd.netserver.failures import one_line
-from erpsyncd.netserver.headers import decompressed, moment_in, redirect_host, retry_after_seconds
+from erpsyncd.netserver.headers import by_name, decompressed, moment_in, redirect_host, retry_after_seconds
 from erpsyncd.netserver.limits import RemoteLimits
-from erpsyncd.netserver.network import Wire
 from erpsyncd.netserver.progress import HeldUp, Progress, Stage
 from erpsyncd.netserver.rate import RateLimiter
+from erpsyncd.netserver.wire import Address, BodyTooLarge, Request, Wire, address_of
 
 log = structlog.get_logger(__name__)
 _level = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ _QUOTATION = re.compile(r"\b(?:bytearray\(b|b)['\"]")
 
 _ADVICE = "check url, the network and the certificate"
 
-_OURS = (("Accept-Encoding", "identity"), ("User-Agent", f"erpsyncd/{__version__}"))
+_OURS = ((b"Accept-Encoding", b"identity"), (b"User-Agent", f"erpsyncd/{__version__}".encode()))
 
 #: What httpx raises before a byte of the request has left.
 _NEVER_SENT = (
@@ -148,50 +147,27 @@ class Transport:
             raise RemoteRejected(call.endpoint.operation, message, effect=Effect.NEVER_SENT)
 
     async def _exchange(self, method: str, call: Call, progress: Progress) -> Reply:
-        url = _parsed(call.endpoint.url)
-        request = httpx.Request(
-            method,
-            url,
-            headers=_headers(method, call, url),
-            stream=httpx.ByteStream(call.body),
-            extensions={"progress": progress},
-        )
+        address = address_of(call.endpoint.url)
+        request = Request(method.encode(), address, _headers(method, call, address), call.body, progress)
         progress.stage = Stage.HANDED_OVER
-        response = await self._wire.handle_async_request(request)
+        limit = self._limits.max_body_bytes
         try:
-            body = await self._body(call.endpoint, response)
-        finally:
-            await response.aclose()
-        headers = response.headers
+            answer = await self._wire.ask(request, limit)
+        except BodyTooLarge:
+            raise _too_large(call.endpoint, limit) from None
+        headers = by_name(answer.headers)
+        body = answer.body
+        if (encoding := headers.get("content-encoding", "").strip().lower()) not in ("identity", ""):
+            body = _decompressed(call.endpoint, body, encoding, limit)
         return Reply(
-            status=response.status_code,
-            content_type=headers.get("Content-Type", ""),
-            retry_after=retry_after_seconds(headers["Retry-After"], self._now()) if "Retry-After" in headers else None,
-            redirect_host=redirect_host(headers.get("Location", "")),
-            date=moment_in(headers["Date"]) if "Date" in headers else None,
-            certificate=response.extensions.get("certificate"),
+            status=answer.status,
+            content_type=headers.get("content-type", ""),
+            retry_after=retry_after_seconds(headers["retry-after"], self._now()) if "retry-after" in headers else None,
+            redirect_host=redirect_host(headers["location"]) if "location" in headers else "",
+            date=moment_in(headers["date"]) if "date" in headers else None,
+            certificate=answer.certificate,
             body=body,
         )
-
-    async def _body(self, endpoint: Endpoint, response: httpx.Response) -> bytes:
-        limit = self._limits.max_body_bytes
-        gathered = bytearray()  # a list of pieces would take 25 times the bytes of a body that comes two by two
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        async for chunk in response.stream:
-            if len(gathered) + len(chunk) > limit:
-                raise _too_large(endpoint, limit)
-            gathered += chunk
-        body = bytes(gathered)
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding in ("identity", ""):
-            return body
-        try:
-            body = decompressed(body, encoding, limit)
-        except ValueError as problem:
-            raise MalformedResponse(endpoint.operation, f"{endpoint.where} sent {problem}") from None
-        if len(body) > limit:
-            raise _too_large(endpoint, limit)
-        return body
 
 
 @contextmanager
@@ -263,12 +239,18 @@ def _too_large(endpoint: Endpoint, limit: int) -> MalformedResponse:
     return MalformedResponse(endpoint.operation, f"{endpoint.where} answered with more than {limit} bytes")
 
 
-@lru_cache(maxsize=1024)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
+def _decompressed(endpoint: Endpoint, body: bytes, encoding: str, limit: int) -> bytes:
+    try:
+        plain = decompressed(body, encoding, limit)
+    except ValueError as problem:
+        raise MalformedResponse(endpoint.operation, f"{endpoint.where} sent {problem}") from None
+    if len(plain) > limit:
+        raise _too_large(endpoint, limit)
+    return plain
 
 
-def _headers(method: str, call: Call, url: httpx.URL) -> list[tuple[str, str]]:
+def _headers(method: str, call: Call, address: Address) -> list[tuple[bytes, bytes]]:
     """Return the headers of a request, in the order in which they leave."""
-    length = [("Content-Length", str(len(call.body)))] if call.body or method != "GET" else []
-    return [("Host", url.netloc.decode("ascii")), *call.headers.items(), *_OURS, *length]
+    own = [(name.encode("ascii"), value.encode("ascii")) for name, value in call.headers.items()]
+    length = [(b"Content-Length", b"%d" % len(call.body))] if call.body or method != "GET" else []
+    return [(b"Host", address.host), *own, *_OURS, *length]
