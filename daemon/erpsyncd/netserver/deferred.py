@@ -92,9 +92,14 @@ class _Unopened:
 
     def __getattr__(self, operation: str) -> Callable[..., Awaitable[Any]]:
         async def call(*arguments: Any, **options: Any) -> Any:
-            async with self._turn:
-                if self._opened is None:
-                    self._opened = await self._stack.enter_async_context(self._opening())
+            if self._opened is None:
+                await self._open()
             return await getattr(self._opened, operation)(*arguments, **options)
 
         return call
+
+    async def _open(self) -> None:
+        """Open it, unless somebody else did so meanwhile."""
+        async with self._turn:
+            if self._opened is None:
+                self._opened = await self._stack.enter_async_context(self._opening())

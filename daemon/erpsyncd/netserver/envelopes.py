@@ -36,25 +36,33 @@ def services_namespace(version: int) -> str:
     return f"{_SERVICES}{version}"
 
 
+@lru_cache(maxsize=256)
+def services_tag(name: str, version: int) -> str:
+    """Return an element's name in ServicesNN, as parsers write it."""
+    return f"{{{services_namespace(version)}}}{name}"
+
+
 def soap_action(operation: Operation[Any], version: int) -> str:
     """Return the SOAPAction header's value, quoted as SOAP 1.1 wants it."""
     return f'"{services_namespace(version)}/{operation.agent}/{operation.name}"'
 
 
 class Slot(NamedTuple):
-    """A place in a template: what is written there, the member's name for messages, and the text that follows."""
+    """A gap in a template: the member's name for messages, what it is, and what writes it."""
 
     name: str
+    kind: Kind
     write: Callable[[str, Any], str]
-    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """An envelope: how it begins, and its slots."""
+    """An envelope with a gap for each value, as `%` fills them."""
 
-    start: str
+    text: str
     slots: tuple[Slot, ...]
+    secret_places: tuple[int, ...]
+    """Which of the values are secrets, or dictionaries of them."""
 
     def render(self, operation: str, values: tuple[Any, ...]) -> bytes:
         """Return the envelope with one value for each slot.
@@ -62,13 +70,22 @@ class Template:
         Raises:
             RemoteRejected: with effect `never_sent`, a value cannot be carried; the message names its field.
         """
-        parts = [self.start]
         try:
-            for (name, write, then), value in zip(self.slots, values, strict=True):
-                parts += write(name, value), then
+            pieces = [write(name, value) for (name, _, write), value in zip(self.slots, values, strict=True)]
         except Unreadable as problem:
             raise RemoteRejected(operation, f"not sent: {one_line(str(problem))}", effect=Effect.NEVER_SENT) from None
-        return "".join(parts).encode()
+        return (self.text % tuple(pieces)).encode()
+
+    def secrets_among(self, values: tuple[Any, ...]) -> list[Secret]:
+        """Return what of the values must not come back in a message."""
+        found: list[Secret] = []
+        for place in self.secret_places:
+            value = values[place]
+            if isinstance(value, Secret):
+                found.append(value)
+            else:
+                found += value.values()
+        return found
 
 
 @lru_cache(maxsize=256)
@@ -96,20 +113,15 @@ def _marks(member: Member) -> list[str | Slot]:
     if member.kind is Kind.CARRIER and member.of is not None:
         inner = [mark for each in member.of.members for mark in _marks(each)]
     else:
-        inner = [Slot(member.name, _WRITERS[member.kind])]
+        inner = [Slot(member.name, member.kind, _WRITERS[member.kind])]
     return [f"<n:{member.name}>", *inner, f"</n:{member.name}>"]
 
 
 def _compiled(marks: list[str | Slot]) -> Template:
-    start, slots = "", list[Slot]()
-    for mark in marks:
-        if isinstance(mark, Slot):
-            slots.append(mark)
-        elif slots:
-            slots[-1] = slots[-1]._replace(then=slots[-1].then + mark)
-        else:
-            start += mark
-    return Template(start, tuple(slots))
+    text = "".join("%s" if isinstance(mark, Slot) else mark.replace("%", "%%") for mark in marks)
+    slots = tuple(mark for mark in marks if isinstance(mark, Slot))
+    secret = tuple(place for place, slot in enumerate(slots) if slot.kind in (Kind.SECRET, Kind.DICTIONARY))
+    return Template(text, slots, secret)
 
 
 def _escaped(name: str, text: str) -> str:

@@ -30,7 +30,7 @@ class HeldUp(Exception):
 class Progress:
     """Follows one request, so that "never sent" is known, not guessed."""
 
-    __slots__ = ("_bound", "_deadline", "_leave", "_still_allowed", "stage")
+    __slots__ = ("_bound", "_connected_by", "_deadline", "_leave", "_still_allowed", "stage")
 
     def __init__(self, leave: Callable[[], None] = lambda: None, still_allowed: StillAllowed = lambda: True) -> None:
         """`leave` is called when the first byte of the request goes out, if it is `still_allowed` to."""
@@ -38,19 +38,25 @@ class Progress:
         self._leave = leave
         self._still_allowed = still_allowed
         self._bound: asyncio.Timeout | None = None
-        self._deadline = 0.0
+        self._deadline = self._connected_by = 0.0
 
     def bound(self, limits: RemoteLimits) -> asyncio.Timeout:
-        """Return what raises `TimeoutError` where the request does not leave, or has no whole answer, in time."""
+        """Return what raises `TimeoutError` where the request has no whole answer in time.
+
+        Where it has to connect before it leaves, that has a time of its own.
+        """
         now = asyncio.get_running_loop().time()
         self._deadline = now + limits.deadline_seconds
-        self._bound = asyncio.timeout_at(min(self._deadline, now + limits.connect_seconds))
+        self._connected_by = min(self._deadline, now + limits.connect_seconds)
+        self._bound = asyncio.timeout_at(self._deadline)
         return self._bound
 
     def connect(self) -> None:
         """Take note that a connection is being made for the request, which has not left so far."""
         if self.stage is Stage.HANDED_OVER:
             self.stage = Stage.CONNECTING
+            if self._bound is not None:
+                self._bound.reschedule(self._connected_by)
 
     def leave(self) -> None:
         """Take note that the request leaves now: it may arrive, and the answer may take as long as there is time.
@@ -60,9 +66,9 @@ class Progress:
         """
         if not self._still_allowed():
             raise HeldUp
-        self.stage = Stage.SENDING
-        if self._bound is not None:
+        if self.stage is Stage.CONNECTING and self._bound is not None:
             self._bound.reschedule(self._deadline)
+        self.stage = Stage.SENDING
         self._leave()
 
     @property

@@ -6,8 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 #: Added to every window, because calls do not arrive as evenly as they leave.
 MARGIN_SECONDS = 0.05
@@ -43,12 +42,11 @@ class RateLimiter:
         self._left = asyncio.Event()
         self._queue = asyncio.Lock()
 
-    @asynccontextmanager
-    async def turn(self, calls_per_second: float) -> AsyncIterator[Callable[[], None]]:
-        """Wait until one more call may leave; yield what has to be called when it does.
+    async def turn(self, calls_per_second: float) -> Callable[[], None]:
+        """Wait until one more call may leave; return what has to be called when it does, and at the latest at its end.
 
-        A call that does not say so has left at the end of the block. The rate is an argument because operators
-        change it while the history goes on. A waiter that is cancelled has not been counted.
+        The first time counts. The rate is an argument because operators change it while the history goes on. A waiter
+        that is cancelled has not been counted.
         """
         await self._wait(calls_per_second)
         leaving = True
@@ -61,10 +59,7 @@ class RateLimiter:
                 self._sent.append(self._clock())
                 self._left.set()
 
-        try:
-            yield leave
-        finally:
-            leave()
+        return leave
 
     async def _wait(self, calls_per_second: float) -> None:
         calls, window = window_of(calls_per_second)

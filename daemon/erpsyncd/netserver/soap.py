@@ -183,11 +183,12 @@ class SoapDialect:
 
     def _write(self, operation: Operation[Any], written: _Written, values: tuple[Any, ...], ticket: Secret) -> Call:
         tickets = (ticket,) if operation is not AUTHENTICATE else ()
+        values = (*self._token, *tickets, *written.zone, *values)
         return Call(
             endpoint=written.endpoint,
             headers=written.headers,
-            body=written.template.render(operation.name, (*self._token, *tickets, *written.zone, *values)),
-            secrets=(*self._secrets, ticket, *_secrets_among(values)),
+            body=written.template.render(operation.name, values),
+            secrets=(*self._secrets, ticket, *written.template.secrets_among(values)),
         )
 
     def _read(self, operation: Operation[T], call: Call, reply: Reply) -> T:
@@ -244,14 +245,3 @@ def _login_fault(envelope: Envelope, fault: Fault | None, version: int) -> Fault
     except Unreadable:
         return fault
     return replace(fault, types=(*fault.types, REFUSED_LOGIN)) if refused else fault
-
-
-def _secrets_among(values: tuple[Any, ...]) -> tuple[Secret, ...]:
-    """Return the secrets among the parameters: of a login, or the config fields."""
-    found: list[Secret] = []
-    for value in values:
-        if isinstance(value, Secret):
-            found.append(value)
-        elif isinstance(value, dict):
-            found += value.values()
-    return tuple(found)

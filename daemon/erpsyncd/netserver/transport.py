@@ -110,29 +110,39 @@ class Transport:
         return await self._perform("GET", Call(endpoint=endpoint, headers={"Accept": "*/*"}), None)
 
     async def _perform(self, method: str, call: Call, before_send: BeforeSend | None) -> Reply:
-        async with self._connections, self._limiter.turn(self._calls_per_second) as leave:
-            progress = Progress(leave) if before_send is None else Progress(leave, await before_send())
-            started = time.perf_counter()
-            with self._told(call.endpoint), errors_translated(call.endpoint, progress, self._limits, self._proxy):
-                async with progress.bound(self._limits):
-                    reply = await self._exchange(method, call, progress)
-        self._on_call(call.endpoint.operation, f"{reply.status // 100}xx", time.perf_counter() - started)
+        async with self._connections:
+            leave = await self._limiter.turn(self._calls_per_second)
+            try:
+                progress = Progress(leave) if before_send is None else Progress(leave, await before_send())
+                return await self._answered(method, call, progress)
+            finally:
+                leave()
+
+    async def _answered(self, method: str, call: Call, progress: Progress) -> Reply:
+        endpoint, started = call.endpoint, time.perf_counter()
+        try:
+            async with progress.bound(self._limits):
+                reply = await self._exchange(method, call, progress)
+        except Exception:  # only now is it worth while to say in words where the call went
+            with self._told(endpoint, started), errors_translated(endpoint, progress, self._limits, self._proxy):
+                raise
+        took = time.perf_counter() - started
+        self._on_call(endpoint.operation, f"{reply.status // 100}xx", took)
         if _level.isEnabledFor(logging.DEBUG):  # structlog makes a logger of its own before it looks at the level
             log.debug(
                 "call.finished",
                 tenant=self._tenant,
-                agent=call.endpoint.agent,
-                operation=call.endpoint.operation,
+                agent=endpoint.agent,
+                operation=endpoint.operation,
                 status=reply.status,
-                duration_ms=round((time.perf_counter() - started) * 1000),
+                duration_ms=round(took * 1000),
                 bytes=len(reply.body),
             )
         return reply
 
     @contextmanager
-    def _told(self, endpoint: Endpoint) -> Iterator[None]:
+    def _told(self, endpoint: Endpoint, started: float) -> Iterator[None]:
         """Tell who watches of a call that got no answer."""
-        started = time.perf_counter()
         try:
             yield
         except RemoteError as exc:

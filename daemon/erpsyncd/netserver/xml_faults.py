@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from erpsyncd.errors import NOT_HERE_FAULT
 from erpsyncd.netserver.carriers import Unreadable
-from erpsyncd.netserver.envelopes import services_namespace
+from erpsyncd.netserver.envelopes import services_tag
 from erpsyncd.netserver.failures import FAILED_AUTHENTICATION, Fault, short_type
 from erpsyncd.netserver.xml_parsing import Envelope, Node
 from erpsyncd.netserver.xml_values import is_blank, is_nil, read_bool
@@ -25,7 +25,7 @@ def find_fault(envelope: Envelope, version: int) -> Fault | None:
     if envelope.fault is not None:
         return _soap_fault(envelope.fault)
     info = _header_part(envelope, "ExceptionInfo", version)
-    chain = list(_exception_chain(info)) if info is not None else []
+    chain = list(_exception_chain(info)) if info is not None and not is_nil(info) else []
     if chain:
         return _innermost(chain)
     return Fault() if succeeded(envelope, version) is False else None
@@ -42,7 +42,7 @@ def succeeded(envelope: Envelope, version: int) -> bool | None:
 
 
 def _header_part(envelope: Envelope, name: str, version: int) -> Node | None:
-    tag = f"{{{services_namespace(version)}}}{name}"
+    tag = services_tag(name, version)
     found = [part for part in envelope.header if part.tag == tag]
     if len(found) > 1:  # which of them would be meant?
         raise Unreadable(f"{name} comes twice")

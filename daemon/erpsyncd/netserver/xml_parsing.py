@@ -35,7 +35,10 @@ _MAX_DECLARATION = 200
 _DECLARED = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml\s")
 _DECLARATION = re.compile(_DECLARED.pattern + rb"[^>]{0,180}\?>")
 _ENCODING = re.compile(rb"""\sencoding\s*=\s*["']([^"'>]{0,80})""")
-_ENVELOPES: dict[object, str] = {f"{{{soap}}}Envelope": f"{{{soap}}}" for soap in (SOAP11, SOAP12)}
+#: The names of the parts, by that of the envelope: header, body, fault.
+_ENVELOPES: dict[object, tuple[str, str, str]] = {
+    f"{{{soap}}}Envelope": (f"{{{soap}}}Header", f"{{{soap}}}Body", f"{{{soap}}}Fault") for soap in (SOAP11, SOAP12)
+}
 #: How XML in EBCDIC begins, which some builds of libxml2 read without being told.
 _EBCDIC = b"\x4c\x6f\xa7\x94"
 
@@ -155,15 +158,15 @@ def as_envelope(root: Node) -> Envelope:
     Raises:
         Unreadable: it is none.
     """
-    namespace = _ENVELOPES.get(root.tag)
-    if namespace is None:
+    if (names := _ENVELOPES.get(root.tag)) is None:
         raise Unreadable("this is not a SOAP envelope")
+    header_tag, body_tag, fault_tag = names
     header: list[Node] = []
     bodies: list[tuple[Node, ...]] = []
     for part in root:
-        if part.tag == f"{namespace}Header":
+        if part.tag == header_tag:
             header += part
-        elif part.tag == f"{namespace}Body":
+        elif part.tag == body_tag:
             bodies.append(tuple(part))
-    fault = next((each for body in bodies for each in body if each.tag == f"{namespace}Fault"), None)
+    fault = next((each for body in bodies for each in body if each.tag == fault_tag), None)
     return Envelope(tuple(header), bodies[0] if bodies else (), fault)

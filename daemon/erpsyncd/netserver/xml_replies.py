@@ -11,10 +11,10 @@ from typing import Any, TypeAlias, TypeVar
 
 from erpsyncd.domain.secrets import Secret
 from erpsyncd.netserver.carriers import WHOLE, Carrier, Kind, Member, Unreadable
-from erpsyncd.netserver.envelopes import ARRAYS, services_namespace
+from erpsyncd.netserver.envelopes import ARRAYS, services_namespace, services_tag
 from erpsyncd.netserver.whole_answers import whole_element
 from erpsyncd.netserver.xml_parsing import Envelope, Node
-from erpsyncd.netserver.xml_values import SPACE, is_nil, read_bool, read_int, read_long
+from erpsyncd.netserver.xml_values import NIL, SPACE, is_nil, read_bool, read_int, read_long
 
 T = TypeVar("T")
 _Reader: TypeAlias = Callable[[Node], Any]
@@ -30,9 +30,9 @@ def read_reply(envelope: Envelope, carrier: Carrier[T], version: int) -> T:
     if not envelope.body:
         raise Unreadable("its body is empty")
     wrapper, *others = envelope.body
-    if wrapper.tag != f"{{{services_namespace(version)}}}{carrier.name}":
+    if wrapper.tag != services_tag(carrier.name, version):
         raise Unreadable(f"its body is not a {carrier.name} of Services{version}")
-    if any(other.tag == wrapper.tag for other in others):
+    if others and any(other.tag == wrapper.tag for other in others):
         raise Unreadable(f"its body holds more than one {carrier.name}")
     result: T = carrier_reader(carrier, version)(wrapper)
     return result
@@ -54,7 +54,7 @@ def carrier_reader(carrier: Carrier[T], version: int) -> Callable[[Node], T]:
             if name in came:  # two ids: which of them would be ours?
                 raise Unreadable(f"{name} comes twice")
             try:
-                came[name] = defaults[name] if is_nil(child) else read_member(child)
+                came[name] = read_member(child) if child.get(NIL) is None or not is_nil(child) else defaults[name]
             except Unreadable as problem:
                 raise Unreadable(f"{name}: {problem}") from None
         if carrier.kept_whole:

@@ -8,9 +8,11 @@ from erpsyncd.netserver.carriers import Unreadable
 from erpsyncd.netserver.envelopes import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN
 from erpsyncd.netserver.xml_parsing import Node
 
-_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _INT = re.compile(r"[+-]?[0-9]{1,20}")
 _TRUE, _FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
+#: As almost all are written.
+_AS_WRITTEN = {"true": True, "false": False}
 #: So many digits are always in range.
 _SHORT = 9
 #: What XML takes for blanks.
@@ -19,7 +21,7 @@ SPACE = " \t\r\n"
 
 def is_nil(element: Node) -> bool:
     """Whether an element says that it holds nothing."""
-    nil = element.get(_NIL)
+    nil = element.get(NIL)
     return nil is not None and nil.strip(SPACE) in _TRUE
 
 
@@ -62,8 +64,8 @@ def read_bool(element: Node) -> bool:
         Unreadable: it is none.
     """
     text = element.text or ""
-    if text in _TRUE:  # as almost all are written
-        return True
+    if (found := _AS_WRITTEN.get(text)) is not None:
+        return found
     text = text.strip(SPACE).lower()
     if text in _TRUE:
         return True
