@@ -155,7 +155,7 @@ class NetServerApi:
     ) -> ErpConnection:
         """Create or replace a connection and return it as saved. NetServer makes the GUID and the cursor."""
         creates = connection.erp_connection_id == 0
-        if creates:
+        if creates and (connection.connection_id or connection.most_recent_timestamp):
             connection = replace(connection, connection_id="", most_recent_timestamp="")
         exchange = hiding(self._dialect.save_connection(connection), hidden)
         saved = _present(exchange, await self._run(exchange, before_send))

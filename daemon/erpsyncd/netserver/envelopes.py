@@ -27,8 +27,6 @@ INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-#: What cannot be written as it is.
-_SPECIAL = re.compile("[^\t\n\x20-%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def services_namespace(version: int) -> str:
@@ -125,7 +123,7 @@ def _compiled(marks: list[str | Slot]) -> Template:
 
 
 def _escaped(name: str, text: str) -> str:
-    if _SPECIAL.search(text) is None:
+    if text.isprintable() and "&" not in text and "<" not in text and ">" not in text:  # as almost all are
         return text
     if (bad := _NOT_XML.search(text)) is not None:
         place = f"U+{ord(bad.group()):04X} at position {bad.start() + 1}"

@@ -26,7 +26,7 @@ def parse_short(body: bytes) -> ET.Element | None:
     That is everything with a DTD, so there is no entity to expand, and everything in another charset than UTF-8. Expat
     would find out those of two bytes by itself, and a DTD looks otherwise in them: they have NUL bytes.
     """
-    if len(body) > MAX_BYTES or b"<!DOCTYPE" in body or b"\0" in body or not body.startswith(b"<"):
+    if len(body) > MAX_BYTES or (b"!" in body and b"<!DOCTYPE" in body) or b"\0" in body or not body.startswith(b"<"):
         return None
     if body.count(b"<") + body.count(b"=") > MAX_TAGS:
         return None

@@ -7,11 +7,10 @@ be "huge", the number of elements and attributes by us.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from threading import Lock
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from xml.etree import ElementTree as ET
 
 from lxml import etree
@@ -143,11 +142,10 @@ def _can_be_counted(body: bytes, declaration: bytes) -> bool:
     return named is None or is_known(named.group(1).decode("ascii", "replace"))
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A SOAP envelope, 1.1 or 1.2, taken apart."""
 
-    header: tuple[Node, ...]
+    header: Sequence[Node]
     body: tuple[Node, ...]
     fault: Node | None
 
@@ -162,11 +160,16 @@ def as_envelope(root: Node) -> Envelope:
         raise Unreadable("this is not a SOAP envelope")
     header_tag, body_tag, fault_tag = names
     header: list[Node] = []
-    bodies: list[tuple[Node, ...]] = []
+    first: tuple[Node, ...] | None = None
+    fault: Node | None = None
     for part in root:
-        if part.tag == header_tag:
+        tag = part.tag
+        if tag == header_tag:
             header += part
-        elif part.tag == body_tag:
-            bodies.append(tuple(part))
-    fault = next((each for body in bodies for each in body if each.tag == fault_tag), None)
-    return Envelope(tuple(header), bodies[0] if bodies else (), fault)
+        elif tag == body_tag:
+            body: tuple[Node, ...] = tuple(part)
+            first = body if first is None else first
+            for each in body:
+                if fault is None and each.tag == fault_tag:
+                    fault = each
+    return Envelope(header, first or (), fault)
