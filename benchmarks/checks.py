@@ -22,12 +22,12 @@ def _check(name: str, against: str, measured: float, sides: Callable[[], Sides])
 
 
 CHECKS = (
-    _check("pushed", "a bare httpx POST", 1.9, lambda: pushing.cpu_sides(tenants=5, each=40)),
+    _check("pushed", "a bare httpx POST", 1.7, lambda: pushing.cpu_sides(tenants=5, each=40)),
     _check("codec", "zeep", 0.09, lambda: codec.sides(times=100)),
     _check(
         "recorded in groups",
         "plain statements with a commit each",
-        0.13,
+        0.15,
         lambda: commits.cpu_sides(tenants=8, each=16),
     ),
     _check("pass over 50,000", "2,000", 1.0, lambda: converged.pass_cpu_sides(small=2_000, large=50_000, tenants=2)),

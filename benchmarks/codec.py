@@ -20,6 +20,8 @@ from erpsyncd.netserver.calls import Reply
 from erpsyncd.netserver.soap import SoapDialect
 
 TIMES = 300
+#: What takes a tenth of the time is done ten times as often, so that no round is shorter than the machine's moods.
+OURS_AS_OFTEN = 10
 
 
 @contextmanager
@@ -32,15 +34,15 @@ def sides(times: int = TIMES) -> Iterator[tuple[Round, Round]]:
     assert read.spec.display_name == read_by_zeep.DisplayName == "Connection 7"
     assert len(read.spec.config_fields) == len(read_by_zeep.ConfigFields.StringKeyValuePair)
 
-    def rounds(codec: _Ours | _Zeep) -> Sample:
+    def rounds(codec: _Ours | _Zeep, count: int) -> Sample:
         def work() -> None:
-            for _ in range(times):
+            for _ in range(count):
                 codec.once(answer)
 
         sample = cpu_of(work)
-        return replace(sample, value=sample.value / times)
+        return replace(sample, value=sample.value / count)
 
-    yield lambda: rounds(ours), lambda: rounds(theirs)
+    yield lambda: rounds(ours, times * OURS_AS_OFTEN), lambda: rounds(theirs, times)
 
 
 class _Ours:
