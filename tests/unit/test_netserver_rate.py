@@ -9,16 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erpsyncd.domain.ports import StillAllowed
+from erpsyncd.domain.ports import BeforeSend, StillAllowed
 from erpsyncd.domain.tenants import AuthKind, Protocol
+from erpsyncd.errors import RemoteUnreachable, StoreError
 from erpsyncd.netserver.apis import NetServerApis
 from erpsyncd.netserver.limits import RemoteLimits
 from erpsyncd.netserver.rate import RateLimiter, window_of
+from erpsyncd.netserver.transport import Transport
+from erpsyncd.netserver.wire import Answer, Request
 from netserver_support import (
     QUICK,
     FakeTime,
     Wire,
     answer,
+    call,
     connection_json,
     credentials,
     erp_connection,
@@ -110,6 +114,52 @@ async def test_cancelled_waiter_is_not_counted() -> None:
 
     await take(limiter, 1)
 
+    assert [pytest.approx(1.05)] == time.slept
+
+
+async def _store_is_gone() -> StillAllowed:
+    raise StoreError("the store is gone")
+
+
+async def _given_up() -> StillAllowed:
+    raise asyncio.CancelledError
+
+
+async def _too_late() -> StillAllowed:
+    return lambda: False
+
+
+@pytest.mark.parametrize(
+    ("before_send", "error"),
+    [
+        (_store_is_gone, StoreError),
+        (_given_up, asyncio.CancelledError),
+        (_too_late, RemoteUnreachable),
+        (None, RemoteUnreachable),
+    ],
+    ids=["not recorded", "cancelled", "held up", "nobody listens"],
+)
+async def test_a_call_that_never_leaves_gives_its_turn_back(
+    before_send: BeforeSend | None, error: type[BaseException]
+) -> None:
+    """Whatever ends it, the next one leaves when the window lets it: nobody waits for ever for one that is gone."""
+    time = FakeTime()
+
+    class Way(Wire):
+        async def ask(self, request: Request, max_body: int) -> Answer:
+            request.progress.connect()
+            if request.address.host == b"nobody.example":
+                raise httpx.ConnectError("nobody listens")
+            request.progress.leave()
+            return await super().ask(request, max_body)
+
+    wire = Way(SaveConnection=answer({}))
+    transport = Transport(wire, tenant="a", limits=QUICK, limiter=time.limiter(), calls_per_second=1)
+    with pytest.raises(error):
+        await transport.send(call(url="https://nobody.example/SaveConnection"), before_send)
+
+    async with asyncio.timeout(5):
+        assert 200 == (await transport.send(call(url="https://crm.acme.example/SaveConnection"))).status
     assert [pytest.approx(1.05)] == time.slept
 
 
