@@ -80,6 +80,18 @@ async def test_a_tenant_that_is_locked_for_too_long_fails_alone(store: SqlStore,
     assert recorded == [found["key"] for found in query(store, "SELECT key FROM outcomes ORDER BY id")]
 
 
+async def test_claims_do_not_wait_for_who_has_one_of_the_tenants(store: SqlStore, url: str) -> None:
+    """A process that stands still in the middle of a write keeps its own tenant, and nobody else's."""
+    held = await begin_pass(store, "second", owner="stands still")
+    ids = [tenant.id for tenant in await store.tenants()]
+    with beside(url) as other:
+        other.exec_driver_sql("SELECT id FROM tenants WHERE name = 'second' FOR NO KEY UPDATE")
+        async with asyncio.timeout(5):
+            told = await asyncio.gather(*(store.claim(one, owner="one", now=NOW, seconds=60) for one in ids))
+
+    assert [held.tenant_id] == [one for one, lease in zip(ids, told, strict=True) if lease is None]
+
+
 def one_waits_for_imports(url: str) -> None:
     """Come back when somebody waits for an import to end."""
     with beside(url) as looking:

@@ -143,14 +143,30 @@ def _fences(
     return {row_id: (owner, fence) for row_id, owner, fence in rows}
 
 
-def lock(connection: Connection, tenant_ids: Collection[TenantId]) -> None:
+#: Nobody who only claims waits for whoever has a lease already, and may be in the middle of a write.
+_LOCKED_FOR_ALL = (
+    select(tenants.c.id)
+    .where(
+        or_(
+            tenants.c.id.in_(bindparam("ids", expanding=True)),
+            tenants.c.id.in_(bindparam("claimed", expanding=True))
+            & or_(tenants.c.lease_owner.is_(None), tenants.c.lease_until <= func.now()),
+        )
+    )
+    .order_by(tenants.c.id)
+    .with_for_update(key_share=True)
+)
+
+
+def lock(connection: Connection, tenant_ids: Collection[TenantId], *, claimed: Collection[TenantId]) -> None:
     """Lock what a transaction is going to check the leases of, before it does that in an order of its own.
 
-    Where that fails, nothing is locked and the transaction can go on.
+    What it is going to claim is locked where it is free. Where that fails, nothing is locked and the transaction can
+    go on.
     """
-    if connection.dialect.name != "sqlite" and len(tenant_ids) > 1:
+    if connection.dialect.name != "sqlite" and len(tenant_ids) + len(claimed) > 1:
         with connection.begin_nested():
-            connection.execute(_LOCKED, {"ids": sorted(tenant_ids)})
+            connection.execute(_LOCKED_FOR_ALL, {"ids": sorted(tenant_ids), "claimed": sorted(claimed)})
 
 
 def holder(connection: Connection, tenant_id: TenantId, *, now: datetime) -> str | None:

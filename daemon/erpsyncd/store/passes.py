@@ -79,7 +79,7 @@ class PassOperations(NameOperations, LookOperations):
             ConfigurationError: another node upgraded the store since this process started.
         """
         claim = Claim(tenant_id=tenant_id, owner=owner, now=now, seconds=seconds)
-        return await self._writer.write_together(self._claim_all, claim, order=tenant_id)
+        return await self._writer.write_together(self._claim_all, claim, order=tenant_id, claims=True)
 
     def _claim_all(self, connection: Connection, claims: Sequence[Claim]) -> Sequence[Lease | None]:
         refuse_if_not_current(connection, self._database.place)

@@ -49,6 +49,7 @@ class _Waiting:
     together: Together[Any, Any]
     item: Any
     order: int
+    claims: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     result: Any = None
@@ -91,18 +92,19 @@ class GroupCommitWriter:
         Raises:
             DaemonError: what the write raised, or that nothing could be committed.
         """
-        result: T = await self._submit(_alone, write, order)
+        result: T = await self._submit(_alone, write, order, claims=False)
         return result
 
-    async def write_together(self, together: Together[Item, T], item: Item, *, order: int) -> T:
+    async def write_together(self, together: Together[Item, T], item: Item, *, order: int, claims: bool = False) -> T:
         """Write an item together with whatever else of its kind waits, and return its result once that is on disk.
 
-        Otherwise as `write`. What waits at one moment has no order by kind.
+        Otherwise as `write`. What waits at one moment has no order by kind. `claims` says that it changes its tenant
+        only where nobody has a lease on it.
 
         Raises:
             DaemonError: as `write`.
         """
-        result: T = await self._submit(together, item, order)
+        result: T = await self._submit(together, item, order, claims=claims)
         return result
 
     def close(self) -> None:
@@ -113,10 +115,10 @@ class GroupCommitWriter:
         if self._thread is not None:
             self._thread.join()
 
-    def _submit(self, together: Together[Any, Any], item: Any, order: int) -> asyncio.Future[Any]:
+    def _submit(self, together: Together[Any, Any], item: Any, order: int, *, claims: bool) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        waiting = _Waiting(together=together, item=item, order=order, loop=loop, future=future)
+        waiting = _Waiting(together=together, item=item, order=order, claims=claims, loop=loop, future=future)
         with self._changed:
             if self._closed:
                 raise StoreError("the store is closed")
@@ -182,9 +184,11 @@ class GroupCommitWriter:
 
     def _locked(self, connection: Connection, turn: list[_Waiting]) -> bool:
         """Lock the tenants of a batch; say whether that could be done."""
+        held = {waiting.order for waiting in turn if not waiting.claims}
+        claimed = {waiting.order for waiting in turn if waiting.claims} - held
         try:
             with self._database.errors_translated():
-                leases.lock(connection, {waiting.order for waiting in turn})
+                leases.lock(connection, held, claimed=claimed)
         except DaemonError:
             if connection.invalidated:
                 raise
