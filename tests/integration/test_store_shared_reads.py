@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from store_support import NOW
 
-from erpsyncd.errors import ConfigurationError, StoreError
+from erpsyncd.errors import ConfigurationError, StoreError, Undecided
 from erpsyncd.store import SqlStore
 from erpsyncd.store.reader import MOST
 
@@ -89,6 +89,22 @@ async def test_a_store_that_does_not_answer_is_asked_once_for_all(
     assert 2 == len({id(each) for each in told})
     assert all(getattr(each, "problems", None) == ("store.url",) for each in told)
     assert [1] == await read_all(store, number)
+
+
+async def test_an_error_of_any_form_is_told(store: SqlStore) -> None:
+    """Also one that is made of more than its message; nobody waits for ever for what cannot be copied."""
+
+    def refuse(_connection: Connection) -> None:
+        raise Undecided("missing", "it is not there")
+
+    def lose(connection: Connection) -> None:
+        connection.invalidate()
+        raise Undecided("missing", "it is not there")
+
+    async with asyncio.timeout(5):
+        told = [*await read_all(store, refuse), *await read_all(store, lose, number)]
+
+    assert [("missing", "it is not there")] * 3 == [(getattr(each, "reason", None), str(each)) for each in told]
 
 
 async def test_a_connection_that_breaks_fails_those_who_share_it(store: SqlStore) -> None:

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -112,7 +111,9 @@ def _own(cause: Exception) -> Exception:
     """Return an exception for one of several callers: they raise it at the same time."""
     if not isinstance(cause, DaemonError):
         return cause
-    error = copy(cause)
+    # Not by `copy`, which calls a constructor that may want more than the message.
+    error = type(cause).__new__(type(cause), *cause.args)
+    error.__dict__.update(cause.__dict__)
     error.__cause__ = cause
     return error
 
