@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from erpsyncd.domain.tenants import Protocol
 from erpsyncd.errors import ConfigurationError
 from erpsyncd.netserver.addresses import check_base_url
-from erpsyncd.netserver.headers import redirect_host, retry_after_seconds
+from erpsyncd.netserver.headers import by_name, redirect_host, retry_after_seconds
 from erpsyncd.netserver.tls import tls_context
 from netserver_support import Wire, opened, tenant_spec
 
@@ -118,6 +118,13 @@ async def test_override_is_named(protocol: Protocol, setting: str) -> None:
     with pytest.raises(ConfigurationError, match=f"tenant acme: {setting} must be https"):
         async with opened(Wire(), tenant_spec(protocol, **{setting: "http://crm.acme.example"})):
             pass
+
+
+def test_a_header_that_comes_several_times_is_one_list() -> None:
+    """However many lines a tenant sends, to read them takes no longer than they are long."""
+    headers = [(b"Via", b"a"), (b"Date", b"now")] + [(b"VIA", b"b")] * 500_000
+
+    assert {"via": "a" + ", b" * 500_000, "date": "now"} == by_name(headers)
 
 
 def test_tls() -> None:
