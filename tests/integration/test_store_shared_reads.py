@@ -128,6 +128,19 @@ async def test_who_went_away_is_not_told(store: SqlStore) -> None:
     assert gone.cancelled()
 
 
+async def test_what_nobody_waits_for_any_more_is_not_read(store: SqlStore) -> None:
+    """A process that ends at once has no long reads to wait for."""
+    with transactions_counted(store) as begun:
+        gone = [asyncio.create_task(store._read(number)) for _ in range(2)]
+        await asyncio.sleep(0)
+        for each in gone:
+            each.cancel()
+        await asyncio.wait(gone)
+        store.close()
+
+    assert [] == begun
+
+
 async def test_a_closed_store_is_not_read(store: SqlStore) -> None:
     """Nobody waits for ever."""
     store.close()

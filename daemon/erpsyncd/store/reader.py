@@ -69,7 +69,11 @@ class SharedReader:
                     waiting.error = StoreError("the store is closed")
                 _settle(together)
 
-    def _run(self, loop: asyncio.AbstractEventLoop, together: list[_Waiting]) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop, turn: list[_Waiting]) -> None:
+        """Read for a turn. Whoever was cancelled before it came is left out."""
+        together = [waiting for waiting in turn if not waiting.future.cancelled()]
+        if not together:
+            return
         try:
             self._read(together)
         except _Spoilt:
