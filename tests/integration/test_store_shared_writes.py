@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, create_engine, func, make_url, select
 from sqlalchemy.pool import NullPool
-from store_support import NOW, Pass, begin_pass, outcome, query, waiting, writer_held
+from store_support import NOW, Pass, begin_pass, execute, outcome, query, waiting, writer_held
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.results import Verdict
@@ -92,10 +92,38 @@ async def test_claims_do_not_wait_for_who_has_one_of_the_tenants(store: SqlStore
     assert [held.tenant_id] == [one for one, lease in zip(ids, told, strict=True) if lease is None]
 
 
-def one_waits_for_imports(url: str) -> None:
-    """Come back when somebody waits for an import to end."""
+@pytest.mark.parametrize("left", ["given back", "run out"])
+async def test_what_is_free_is_locked_in_turn(store: SqlStore, url: str, left: str) -> None:
+    """Who locks several tenants, as an import does, is not waited for with one of them in hand."""
+    gone, *passes = [await begin_pass(store, name, owner=name) for name in ("first", "second", "third")]
+    if left == "given back":
+        await store.release(gone.lease)
+    else:
+        execute(store, "UPDATE tenants SET lease_until = now() - interval '1 second' WHERE name = 'first'")
+    due = [(await one.due())[0] for one in passes]
+    with beside(url) as other:
+        other.exec_driver_sql("SELECT id FROM tenants WHERE name = 'first' FOR NO KEY UPDATE")
+        async with writer_held(store):
+            claim = asyncio.create_task(store.claim(gone.tenant_id, owner="next", now=NOW, seconds=60))
+            settled = [
+                asyncio.create_task(one.settle(each, outcome=outcome(each.key)))
+                for one, each in zip(passes, due, strict=True)
+            ]
+            await waiting(store, 3)
+        await asyncio.to_thread(one_waits, url, "transactionid")
+        other.exec_driver_sql("SELECT id FROM tenants WHERE name = 'second' FOR NO KEY UPDATE NOWAIT")
+        other.rollback()
+
+    await asyncio.gather(*settled)
+    assert await claim is not None
+
+
+def one_waits(url: str, for_what: str) -> None:
+    """Come back when somebody waits for a lock."""
     with beside(url) as looking:
-        while not looking.exec_driver_sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").all():
+        while not looking.exec_driver_sql(
+            f"SELECT 1 FROM pg_locks WHERE locktype = '{for_what}' AND NOT granted"
+        ).all():
             looking.rollback()
 
 
@@ -111,7 +139,7 @@ async def test_who_adopts_beside_an_import_keeps_no_tenant_from_it(store: SqlSto
                 asyncio.create_task(store.adopt(second.lease, document, Verdict(state=State.IN_SYNC), at=NOW)),
             ]
             await asyncio.sleep(0)
-        await asyncio.to_thread(one_waits_for_imports, url)
+        await asyncio.to_thread(one_waits, url, "advisory")
         other.exec_driver_sql("SELECT id FROM tenants WHERE name = 'first' FOR NO KEY UPDATE")
         other.rollback()
     await asyncio.gather(*tasks)
