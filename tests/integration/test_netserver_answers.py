@@ -18,7 +18,7 @@ from erpsyncd.netserver.network import Network
 from erpsyncd.netserver.progress import Progress
 from erpsyncd.netserver.tls import OwnTls, tls_context
 from erpsyncd.netserver.wire import BodyTooLarge, Request, address_of
-from netserver_support import PLAIN
+from netserver_support import PLAIN, until
 
 MAX_BODY = 1_000_000
 PLAIN_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -220,3 +220,24 @@ async def test_a_body_may_be_as_large_as_the_limit() -> None:
             await asked(made, url, most=1)
 
         assert not any(made._idle.values())
+
+
+async def test_what_comes_back_after_the_end_is_not_kept() -> None:
+    """An answer that was under way when everything was closed is still one, and its connection is closed."""
+    asked_for, closed = asyncio.Event(), asyncio.Event()
+
+    async def respond(_head: bytes, _body: bytes, writer: asyncio.StreamWriter) -> None:
+        asked_for.set()
+        await closed.wait()
+        writer.write(PLAIN_OK)
+
+    async with serving(respond) as server, asyncio.timeout(20):
+        made = Network(PLAIN)
+        call = asyncio.create_task(asked(made, f"http://127.0.0.1:{server.port}/"))
+        await asked_for.wait()
+        await made.aclose()
+        closed.set()
+
+        assert (200, b"ok") == await call
+        assert not any(made._idle.values())
+        await until(lambda: not server.open_now)
