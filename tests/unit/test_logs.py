@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -257,3 +258,46 @@ def test_a_closed_stream_ends_nothing() -> None:
     stream.close()
 
     structlog.get_logger().info("run.started")
+
+
+def test_one_line_at_a_time() -> None:
+    """Whoever writes, one of ours or a library, and in whichever thread: no other thread writes meanwhile."""
+    free: list[bool] = []
+
+    class Watched(io.StringIO):
+        def write(self, text: str) -> int:
+            other = threading.Thread(target=try_it)
+            other.start()
+            other.join()
+            return super().write(text)
+
+    def try_it() -> None:
+        free.append(lock.acquire(blocking=False))
+        if free[-1]:
+            lock.release()
+
+    configure_logging(level="info", stream=Watched())
+    lock: Any = logging.getLogger().handlers[-1].lock
+    structlog.get_logger().info("run.started")
+    logging.getLogger("library").warning("careful")
+
+    assert [False, False] == free
+
+
+def test_a_value_that_logs_while_it_is_written() -> None:
+    """Both events are there, and nobody waits for himself."""
+
+    class Talkative:
+        def __str__(self) -> str:
+            structlog.get_logger().info("value.shown")
+            return "shown"
+
+    stream = io.StringIO()
+    configure_logging(level="info", stream=stream)
+    writer = threading.Thread(target=lambda: structlog.get_logger().info("x.done", value=Talkative()), daemon=True)
+    writer.start()
+    writer.join(5)
+
+    assert [("value.shown", None), ("x.done", "shown")] == [
+        (each["event"], each.get("value")) for each in lines(stream)
+    ]
