@@ -7,15 +7,15 @@ transaction of its own, and only that one's caller is told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
 from erpsyncd.errors import DaemonError, StoreError
+from erpsyncd.store.callers import Caller, let_go_on
 
 if TYPE_CHECKING:
     from erpsyncd.store.database import Database
@@ -27,11 +27,8 @@ MOST = 8
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Waiting:
+class _Waiting(Caller):
     read: Callable[[Connection], Any]
-    future: asyncio.Future[Any]
-    result: Any = None
-    error: Exception | None = None
 
 
 class SharedReader:
@@ -63,13 +60,13 @@ class SharedReader:
         for first in range(0, len(turn), MOST):
             together = turn[first : first + MOST]
             try:
-                self._threads.submit(self._run, loop, together)
+                self._threads.submit(self._run, together)
             except RuntimeError:  # they have ended
                 for waiting in together:
                     waiting.error = StoreError("the store is closed")
-                _settle(together)
+                let_go_on(together)
 
-    def _run(self, loop: asyncio.AbstractEventLoop, turn: list[_Waiting]) -> None:
+    def _run(self, turn: list[_Waiting]) -> None:
         """Read for a turn. Whoever was cancelled before it came is left out."""
         together = [waiting for waiting in turn if not waiting.future.cancelled()]
         if not together:
@@ -82,8 +79,7 @@ class SharedReader:
         except Exception as exc:  # noqa: BLE001 -- whatever it is belongs to the callers, and is raised there
             for waiting in together:
                 waiting.error = _own(exc)
-        with suppress(RuntimeError):  # the loop was closed, and nobody waits there any more
-            loop.call_soon_threadsafe(_settle, together)
+        let_go_on(together)
 
     def _read(self, together: Sequence[_Waiting]) -> None:
         """Read all at one moment.
@@ -120,14 +116,3 @@ def _own(cause: Exception) -> Exception:
     error.__dict__.update(cause.__dict__)
     error.__cause__ = cause
     return error
-
-
-def _settle(together: Iterable[_Waiting]) -> None:
-    """Let the callers go on, unless they went away."""
-    for waiting in together:
-        if waiting.future.done():
-            continue
-        if waiting.error is not None:
-            waiting.future.set_exception(waiting.error)
-        else:
-            waiting.future.set_result(waiting.result)

@@ -14,7 +14,6 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -22,6 +21,7 @@ from sqlalchemy import Connection
 
 from erpsyncd.errors import ConfigurationError, DaemonError, StoreError
 from erpsyncd.store import leases
+from erpsyncd.store.callers import Caller, let_go_on
 
 if TYPE_CHECKING:
     from erpsyncd.domain.watching import CommitWatcher
@@ -45,24 +45,11 @@ MAX_BATCH = 256
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Waiting:
+class _Waiting(Caller):
     together: Together[Any, Any]
     item: Any
     order: int
     claims: bool
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
-    result: Any = None
-    error: Exception | None = None
-
-    def settle(self) -> None:
-        """Let the caller go on, unless he went away."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
 
 
 class GroupCommitWriter:
@@ -118,7 +105,7 @@ class GroupCommitWriter:
     def _submit(self, together: Together[Any, Any], item: Any, order: int, *, claims: bool) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        waiting = _Waiting(together=together, item=item, order=order, claims=claims, loop=loop, future=future)
+        waiting = _Waiting(together=together, item=item, order=order, claims=claims, future=future)
         with self._changed:
             if self._closed:
                 raise StoreError("the store is closed")
@@ -165,7 +152,7 @@ class GroupCommitWriter:
             for waiting in turn:
                 waiting.error = _not_committed(exc, committing=self._committing)
         self.on_commit(time.perf_counter() - started)
-        _settle(turn)
+        let_go_on(turn)
 
     def _write(self, turn: list[_Waiting], run: Callable[[Connection, list[_Waiting]], None]) -> None:
         """Write a batch in one transaction, group by group, with all of its tenants locked.
@@ -249,21 +236,6 @@ def _groups(turn: Iterable[_Waiting]) -> Iterator[list[_Waiting]]:
     for waiting in turn:
         by_kind[waiting if waiting.together is _alone else waiting.together].append(waiting)
     yield from by_kind.values()
-
-
-def _settle(turn: Iterable[_Waiting]) -> None:
-    """Let the callers go on: those of one event loop by one call to it."""
-    by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Waiting]] = defaultdict(list)
-    for waiting in turn:
-        by_loop[waiting.loop].append(waiting)
-    for loop, settled in by_loop.items():
-        with suppress(RuntimeError):  # it was closed, and nobody waits there any more
-            loop.call_soon_threadsafe(_settle_all, settled)
-
-
-def _settle_all(settled: Iterable[_Waiting]) -> None:
-    for waiting in settled:
-        waiting.settle()
 
 
 def limit_idling(connection: Connection) -> None:
