@@ -40,11 +40,7 @@ def cpu_sides(tenants: int = CPU_TENANTS, each: int = CPU_EACH) -> Iterator[tupl
                 runner.run(_close_all(clients))
             return replace(sample, value=sample.value / count)
 
-        def push() -> Sample:
-            sample = _pushed(described, server, cpu_of, count)
-            return replace(sample, value=sample.value / count)
-
-        yield push, post
+        yield lambda: _cpu(described, server, count), post
 
 
 async def _post_all(
@@ -85,6 +81,11 @@ def _pushed(described: Path, server: Stub, measured: Callable[[Callable[[], obje
     return sample
 
 
+def _cpu(described: Path, server: Stub, count: int) -> Sample:
+    sample = _pushed(described, server, cpu_of, count)
+    return replace(sample, value=sample.value / count)
+
+
 def _rate(described: Path, server: Stub, count: int) -> Sample:
     sample = _pushed(described, server, wall_of, count)
     return replace(sample, value=count / sample.value)
@@ -106,14 +107,23 @@ def rate_sides(tenants: int = RATE_TENANTS, each: int = RATE_EACH) -> Iterator[t
 
 
 @contextmanager
-def growth_sides(many: int, few: int = FEW, each: int = RATE_EACH) -> Iterator[tuple[Round, Round]]:
+def growth_sides(
+    many: int, few: int = FEW, each: int = RATE_EACH, *, measured: Callable[[Path, Stub, int], Sample] = _rate
+) -> Iterator[tuple[Round, Round]]:
     """Prepare the same number of connections for each of many and of few tenants."""
     with (
         stub() as server,
         stores.pending(stores.document(many * each, many, url=server.url)) as of_many,
         stores.pending(stores.document(few * each, few, url=server.url)) as of_few,
     ):
-        yield lambda: _rate(of_many, server, many * each), lambda: _rate(of_few, server, few * each)
+        yield lambda: measured(of_many, server, many * each), lambda: measured(of_few, server, few * each)
+
+
+@contextmanager
+def growth_cpu_sides(many: int, few: int, each: int) -> Iterator[tuple[Round, Round]]:
+    """Prepare the same; what counts is what each connection takes of a processor."""
+    with growth_sides(many, few, each, measured=_cpu) as both:
+        yield both
 
 
 def _growth(many: int) -> Figure:
