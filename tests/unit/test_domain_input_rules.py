@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from erpsyncd.domain import input_rules
 from erpsyncd.domain.input_rules import (
+    NearMisses,
     is_loopback,
     line_problem,
     name_problem,
@@ -146,3 +148,21 @@ def test_near_misses() -> None:
     """A typing error gets a suggestion, something else none."""
     assert near_miss("pasword", ["password", "username"]) == '; did you mean "password"?'
     assert near_miss("x", ["password"]) == ""
+
+
+def test_many_misses_get_a_hundred_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand connections of unknown tenants are refused at once; equal ones all get the hint of the first."""
+    asked: list[str] = []
+
+    def counted(word: str, known: Iterable[str]) -> str:
+        asked.append(word)
+        return near_miss(word, known)
+
+    monkeypatch.setattr(input_rules, "near_miss", counted)
+    misses = NearMisses(["customer"])
+
+    assert ['; did you mean "customer"?'] * 3 == [misses.of("custmer") for _ in range(3)]
+    assert ["custmer"] == asked
+    assert {"", '; did you mean "customer"?'} >= {misses.of(f"{number}customer") for number in range(10_000)}
+    assert 100 == len(asked)
+    assert '; did you mean "customer"?' == misses.of("custmer")

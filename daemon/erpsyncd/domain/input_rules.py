@@ -18,6 +18,9 @@ _INT_MAX = 2**31 - 1
 #: Long enough for any name; it goes into messages, file names of exports and metric labels.
 MAX_NAME = 127
 
+#: To compare a word with a thousand others takes milliseconds, and a document may have ten thousand of them.
+_MOST_HINTS = 100
+
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CONTROL = re.compile("[\u0000-\u001f\u007f-\u009f\u2028\u2029]")
 
@@ -26,6 +29,22 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean "…"?` for the known word that `word` resembles most, else an empty text."""
     meant = closest(word, known)
     return "" if meant is None else f'; did you mean "{meant}"?'
+
+
+class NearMisses:
+    """`near_miss` for many words. After a hundred it is no slip of the pen, and nothing is looked for any more."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = sorted(known)
+        self._found: dict[str, str] = {}
+
+    def of(self, word: str) -> str:
+        """Return the hint for one word."""
+        if word not in self._found:
+            if len(self._found) == _MOST_HINTS:
+                return ""
+            self._found[word] = near_miss(word, self._known)
+        return self._found[word]
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:

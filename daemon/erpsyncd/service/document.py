@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from erpsyncd.domain.connections import MAX_DISPLAY_TEXT, MAX_URL, ConnectionTemplate
 from erpsyncd.domain.documents import Document, DocumentConnection, DocumentTenant
 from erpsyncd.domain.input_rules import (
+    NearMisses,
     context_problem,
     language_problem,
     name_problem,
-    near_miss,
     path_problem,
     text_problem,
     time_zone_problem,
@@ -139,9 +139,10 @@ def _strangers(
     described = {tenant.spec.name for tenant in tenants}
     strange = [entry for entry in connections if entry.tenant and entry.tenant not in described]
     stored = stored_tenants() if strange else frozenset[str]()
+    hints = NearMisses(described.union(stored))
     for entry in strange:
         if entry.tenant not in stored:
-            hint = near_miss(entry.tenant, described.union(stored))
+            hint = hints.of(entry.tenant)
             yield Problem(entry.place, f"there is no tenant {entry.tenant!r}, neither here nor in the store{hint}")
 
 

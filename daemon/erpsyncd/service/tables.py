@@ -14,7 +14,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from erpsyncd.domain.connections import MAX_CONFIG_KEY, MAX_CONFIG_VALUE
-from erpsyncd.domain.input_rules import line_problem, near_miss, text_problem, title_problem
+from erpsyncd.domain.input_rules import NearMisses, line_problem, near_miss, text_problem, title_problem
 from erpsyncd.domain.secrets import Template, parse_template
 from erpsyncd.errors import Problem
 from erpsyncd.service.formats import Table, Unclear
@@ -78,9 +78,10 @@ class TableReader:
 
     def refuse_unknown(self, known: Collection[str]) -> None:
         """Note every key that means nothing here."""
+        hints = NearMisses(known)
         for key in self._values:
             if key not in known:
-                self.refuse(key, f"is not known{near_miss(key, known)}")
+                self.refuse(key, f"is not known{hints.of(key)}")
 
     def text(
         self,

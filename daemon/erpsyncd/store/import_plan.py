@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from erpsyncd.domain.connections import ConnectionRowId, ConnectionTemplate, State, StoredConnection, name_variants
 from erpsyncd.domain.documents import Document, DocumentConnection
-from erpsyncd.domain.input_rules import near_miss
+from erpsyncd.domain.input_rules import NearMisses
 from erpsyncd.domain.proxies import distance_problem, proxy_problem
 from erpsyncd.domain.tenants import Tenant, TenantSpec
 from erpsyncd.errors import Problem
@@ -221,9 +221,10 @@ def _distant_proxies(document: Document) -> Iterator[str]:
 
 def _unknown_tenants(document: Document, stored: StoredSide) -> Iterator[str]:
     known = {*stored.tenants, *(tenant.spec.name for tenant in document.tenants)}
+    hints = NearMisses(known.union(stored.names))
     for entry in document.connections:
         if entry.tenant not in known:
-            hint = near_miss(entry.tenant, known.union(stored.names))
+            hint = hints.of(entry.tenant)
             yield Problem(entry.place, f"there is no tenant {entry.tenant!r}, neither here nor in the store{hint}")
 
 
