@@ -93,7 +93,7 @@ class _Zeep:
     def once(self, answer: bytes) -> Any:
         """Write the request, read the answer."""
         tenant = self._tenant
-        entity = tenant.connection(display_name="Connection 7", client="F00007", password="password 7")  # noqa: S106
+        entity = tenant.connection(display_name="Connection 7", client="F00007", password="password 7")  # noqa: S106 -- nobody has it
         envelope = tenant.client.create_message(tenant.service, "SaveConnection", entity, _soapheaders=tenant.headers)
         etree.tostring(envelope, encoding="utf-8", xml_declaration=True)
         response = requests.Response()

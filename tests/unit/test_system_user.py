@@ -89,7 +89,7 @@ def test_what_is_signed() -> None:
     private_key().public_key().verify(base64.b64decode(signature, validate=True), data.encode(), PKCS1v15(), SHA256())
 
 
-@given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1), st.datetimes(min_value=datetime(2000, 1, 1)))  # noqa: DTZ001
+@given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1), st.datetimes(min_value=datetime(2000, 1, 1)))  # noqa: DTZ001 -- the test says which zone it is
 def test_any_token_can_be_signed(token: str, at: datetime) -> None:
     """Blanks, dots and any letters stay as they are; the minute is found behind the last dot but one."""
     signed = signed_system_token(Secret(token), private_key(), at.replace(tzinfo=UTC)).reveal()

@@ -13,7 +13,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, func, literal, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    Update,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from erpsyncd.domain.connections import State
 from erpsyncd.domain.intents import Lease
@@ -36,20 +48,27 @@ class Claim:
     seconds: float
 
 
+def _free(now: ColumnElement[Any]) -> ColumnElement[bool]:
+    return or_(tenants.c.lease_owner.is_(None), tenants.c.lease_until <= now)
+
+
+def _on_server(seconds: float | BindParameter[float]) -> ColumnElement[Any]:
+    """Return the moment so many seconds from now, by the server's clock."""
+    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
 def _claiming(now: ColumnElement[Any], until: ColumnElement[Any]) -> Update:
-    free = or_(
-        tenants.c.lease_owner.is_(None), tenants.c.lease_owner == bindparam("claimant"), tenants.c.lease_until <= now
-    )
+    claimant: BindParameter[str] = bindparam("claimant")
     return (
         update(tenants)
-        .where(tenants.c.id == bindparam("of_tenant"), free)
-        .values(lease_owner=bindparam("claimant"), lease_until=until, lease_fence=tenants.c.lease_fence + 1)
+        .where(tenants.c.id == bindparam("of_tenant"), or_(_free(now), tenants.c.lease_owner == claimant))
+        .values(lease_owner=claimant, lease_until=until, lease_fence=tenants.c.lease_fence + 1)
     )
 
 
 #: By the clock of whoever claims, and by the server's.
 _CLAIM_ON_SQLITE = _claiming(bindparam("now", type_=UtcDateTime()), bindparam("until", type_=UtcDateTime()))
-_CLAIM_ON_SERVER = _claiming(func.now(), func.now() + func.make_interval(0, 0, 0, 0, 0, 0, bindparam("seconds")))
+_CLAIM_ON_SERVER = _claiming(func.now(), _on_server(bindparam("seconds")))
 
 _HELD = (
     select(tenants.c.id, tenants.c.lease_owner, tenants.c.lease_fence)
@@ -67,14 +86,13 @@ def claim_all(connection: Connection, claims: Sequence[Claim]) -> list[Lease | N
         connection.execute(_CLAIM_ON_SQLITE, [_wish(one) | _span(one) for one in claims])
     else:
         connection.execute(_CLAIM_ON_SERVER, [_wish(one) | {"seconds": one.seconds} for one in claims])
-    fences = _fences(connection, _HELD, {claim.tenant_id for claim in claims})
+    fences = _fences(connection, _HELD, claims)
     # Who had one already may claim again: a tenant that is his now was free for him.
-    return [
-        Lease(tenant_id=claim.tenant_id, owner=claim.owner, fence=fences[claim.tenant_id][1])
-        if claim.tenant_id in fences and fences[claim.tenant_id][0] == claim.owner
-        else None
-        for claim in claims
-    ]
+    return [_leased(claim, fences.get((claim.tenant_id, claim.owner))) for claim in claims]
+
+
+def _leased(claim: Claim, fence: int | None) -> Lease | None:
+    return None if fence is None else Lease(tenant_id=claim.tenant_id, owner=claim.owner, fence=fence)
 
 
 def _wish(claim: Claim) -> dict[str, Any]:
@@ -105,8 +123,8 @@ _RELEASE = (
 
 def release_all(connection: Connection, held: Collection[Lease]) -> set[TenantId]:
     """Give leases back; return the tenants of those that were still current."""
-    fences = _fences(connection, _LOCKED, {lease.tenant_id for lease in held})
-    given = {lease.tenant_id for lease in held if fences.get(lease.tenant_id) == (lease.owner, lease.fence)}
+    fences = _fences(connection, _LOCKED, held)
+    given = {lease.tenant_id for lease in held if fences.get((lease.tenant_id, lease.owner)) == lease.fence}
     if given:
         connection.execute(_RELEASE, {"ids": sorted(given)})
     return given
@@ -129,18 +147,18 @@ def check_all(connection: Connection, held: Collection[Lease]) -> None:
     Raises:
         LeaseLost: one is not.
     """
-    fences = _fences(connection, _LOCKED, {lease.tenant_id for lease in held})
+    fences = _fences(connection, _LOCKED, held)
     for lease in held:
-        if fences.get(lease.tenant_id) != (lease.owner, lease.fence):
+        if fences.get((lease.tenant_id, lease.owner)) != lease.fence:
             raise lost(lease)
 
 
 def _fences(
-    connection: Connection, query: Select[TenantId, str | None, int], tenant_ids: Collection[TenantId]
-) -> dict[TenantId, tuple[str | None, int]]:
-    """Return who has which fence of these tenants."""
-    rows = connection.execute(query, {"ids": sorted(tenant_ids)})
-    return {row_id: (owner, fence) for row_id, owner, fence in rows}
+    connection: Connection, query: Select[TenantId, str | None, int], wanted: Collection[Claim] | Collection[Lease]
+) -> dict[tuple[TenantId, str | None], int]:
+    """Return which fence these tenants have, and who has it."""
+    rows = connection.execute(query, {"ids": sorted({one.tenant_id for one in wanted})})
+    return {(row_id, owner): fence for row_id, owner, fence in rows}
 
 
 #: Nobody who only claims waits for whoever has a lease already, and may be in the middle of a write.
@@ -149,8 +167,7 @@ _LOCKED_FOR_ALL = (
     .where(
         or_(
             tenants.c.id.in_(bindparam("ids", expanding=True)),
-            tenants.c.id.in_(bindparam("claimed", expanding=True))
-            & or_(tenants.c.lease_owner.is_(None), tenants.c.lease_until <= func.now()),
+            tenants.c.id.in_(bindparam("claimed", expanding=True)) & _free(func.now()),
         )
     )
     .order_by(tenants.c.id)
@@ -275,4 +292,4 @@ def _clock(connection: Connection, now: datetime) -> ColumnElement[Any]:
 def _after(connection: Connection, now: datetime, seconds: float) -> ColumnElement[Any]:
     if connection.dialect.name == "sqlite":
         return literal(now + timedelta(seconds=seconds), UtcDateTime())
-    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return _on_server(seconds)
